@@ -1,0 +1,3 @@
+//! The KIDP broker process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The KIDP operator process.
+
+fn main() {}
