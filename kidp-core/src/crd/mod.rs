@@ -1,0 +1,40 @@
+//! The custom resources: what a user writes and what a controller answers.
+//!
+//! One file a kind. Rules that the API server can check are CEL in the schema, so that a bad object is refused
+//! with the field named before any controller sees it.
+
+mod application;
+mod broker;
+mod database;
+mod service_instance;
+mod team;
+mod tenant;
+
+pub use application::{Application, ApplicationSpec, ApplicationStatus};
+pub use broker::{
+    Authentication, AuthenticationType, Broker, BrokerPhase, BrokerSpec, BrokerStatus, Capability,
+    HealthCheck, SecretRef,
+};
+pub use database::{CostStatus, Database, DatabaseSpec, DatabaseStatus, LocalRef, Phase, Target};
+pub use service_instance::{OutboxEntry, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
+pub use team::{Budget, Team, TeamQuotas, TeamSpec, TeamStatus};
+pub use tenant::{Tenant, TenantQuotas, TenantSpec, TenantStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// Every CRD of the management cluster, in the order they are installed.
+pub fn operator_crds() -> Vec<CustomResourceDefinition> {
+    vec![
+        Tenant::crd(),
+        Team::crd(),
+        Application::crd(),
+        Broker::crd(),
+        Database::crd(),
+    ]
+}
+
+/// Every CRD of a target cluster.
+pub fn broker_crds() -> Vec<CustomResourceDefinition> {
+    vec![ServiceInstance::crd()]
+}

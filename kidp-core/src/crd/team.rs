@@ -1,0 +1,100 @@
+//! `Team`: the people who own resources, what they may use and who pays.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LocalRef;
+
+/// Desired state of a team.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "platform.company.com",
+    version = "v1",
+    kind = "Team",
+    plural = "teams",
+    category = "kidp",
+    namespaced,
+    status = "TeamStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Display Name","type":"string","jsonPath":".spec.displayName"}"#,
+    printcolumn = r#"{"name":"Tenant","type":"string","jsonPath":".spec.tenantRef.name"}"#,
+    printcolumn = r#"{"name":"Databases","type":"integer","jsonPath":".status.databases"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TeamSpec {
+    /// Name for people.
+    #[schemars(length(min = 1, max = 200))]
+    pub display_name: String,
+    /// Members, by the user name the cluster knows them by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub members: Vec<String>,
+    /// Members who may change the team itself.
+    #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub owners: Vec<String>,
+    /// The tenant it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_ref: Option<LocalRef>,
+    /// Who pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub cost_center: Option<String>,
+    /// Spending limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// Most objects of each kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<TeamQuotas>,
+}
+
+/// A spending limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Budget {
+    /// Amount a month, in the platform's currency.
+    #[schemars(range(min = 0))]
+    pub monthly_limit: f64,
+    /// Percentages of the limit at which the team is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(range(min = 1, max = 1000)))]
+    pub alert_thresholds: Vec<u32>,
+}
+
+/// Most objects of each kind; no limit where absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TeamQuotas {
+    /// Applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_applications: Option<u32>,
+    /// Databases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_databases: Option<u32>,
+    /// Services of any kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_services: Option<u32>,
+    /// Caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_caches: Option<u32>,
+}
+
+/// Observed state of a team.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TeamStatus {
+    /// Databases owned, directly or through an application.
+    pub databases: u32,
+    /// Applications owned.
+    pub applications: u32,
+    /// Ready, Reconciling and Stalled, as kstatus reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}

@@ -1,0 +1,26 @@
+//! The API groups, the finalizers and the field managers: every string that is part of the contract with a
+//! cluster, each defined once.
+
+/// API group of the objects that application and platform teams write.
+pub const GROUP: &str = "platform.company.com";
+
+/// Version of [`GROUP`].
+pub const VERSION: &str = "v1";
+
+/// API group of the broker's own durable record in a target cluster.
+pub const BROKER_GROUP: &str = "broker.platform.company.com";
+
+/// Field manager of the broker for server-side apply.
+pub const BROKER_FIELD_MANAGER: &str = "kidp-broker";
+
+/// Field manager of the operator for server-side apply.
+pub const OPERATOR_FIELD_MANAGER: &str = "kidp-operator";
+
+/// Finalizer on a `Database`; it leaves when the broker confirmed that the instance is gone.
+pub const DATABASE_FINALIZER: &str = "platform.company.com/database-cleanup";
+
+/// Finalizer on a `ServiceInstance`; it leaves when the instance's objects are confirmed gone.
+pub const SERVICE_INSTANCE_FINALIZER: &str = "broker.platform.company.com/instance-cleanup";
+
+/// Annotation with the hash of the manifest that was last applied, see `kidp-provisioners`' `apply`.
+pub const APPLIED_HASH_ANNOTATION: &str = "platform.company.com/applied-hash";

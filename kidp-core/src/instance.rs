@@ -1,0 +1,239 @@
+//! What an instance is to be: the part of a request that a provisioner turns into objects, the same for every
+//! engine and for every way in (CR, broker API, library call).
+
+use crate::size::Size;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The kinds of service that KIDP hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ResourceType {
+    /// A database.
+    #[serde(alias = "database")]
+    Database,
+    /// A cache.
+    #[serde(alias = "cache")]
+    Cache,
+    /// A message queue.
+    #[serde(alias = "messagequeue")]
+    MessageQueue,
+}
+
+impl ResourceType {
+    /// The kind as it is written in a manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "Database",
+            Self::Cache => "Cache",
+            Self::MessageQueue => "MessageQueue",
+        }
+    }
+}
+
+impl std::fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Engines a request may name. One without a provisioner is refused by name, not as an unknown word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL.
+    Mysql,
+    /// MongoDB.
+    Mongodb,
+    /// Redis.
+    Redis,
+    /// RabbitMQ.
+    Rabbitmq,
+    /// Microsoft SQL Server; has no provisioner.
+    Sqlserver,
+}
+
+impl Engine {
+    /// The name as it is written in a spec.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgresql => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Mongodb => "mongodb",
+            Self::Redis => "redis",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Sqlserver => "sqlserver",
+        }
+    }
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The volume of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StorageSpec {
+    /// Size as a quantity, such as `10Gi`. May grow, never shrink.
+    #[schemars(length(min = 1, max = 32))]
+    pub size: String,
+    /// Storage class; the cluster's default when absent. Fixed at creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class: Option<String>,
+}
+
+/// Scheduled backups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackupSpec {
+    /// Whether backups are taken.
+    #[serde(default)]
+    pub enabled: bool,
+    /// When, as five cron fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 100))]
+    pub schedule: Option<String>,
+    /// How long a backup is kept: a number and `d`, `w`, `m` or `y`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 5))]
+    pub retention: Option<String>,
+    /// Whether any moment between backups can be restored.
+    #[serde(default)]
+    pub point_in_time_restore: bool,
+}
+
+/// Lowest TLS version a client may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Encryption of data on disk and on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EncryptionSpec {
+    /// Data on disk is encrypted (a property of the storage class).
+    #[serde(default)]
+    pub at_rest: bool,
+    /// Clients must use TLS.
+    #[serde(default)]
+    pub in_transit: bool,
+    /// Lowest TLS version accepted.
+    #[serde(default, rename = "minTLSVersion", skip_serializing_if = "Option::is_none")]
+    pub min_tls_version: Option<TlsVersion>,
+}
+
+/// What happens to the data when the resource is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Data and credentials are removed.
+    #[default]
+    Delete,
+    /// The volume claim and the connection Secret stay, and are adopted by a resource of the same name.
+    Retain,
+    /// A volume snapshot is taken first; needs a CSI driver that can.
+    Snapshot,
+}
+
+/// What is done about drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftPolicy {
+    /// Put back what was changed.
+    #[default]
+    Remediate,
+    /// Say so, change nothing.
+    Alert,
+    /// Neither.
+    Ignore,
+}
+
+/// Drift settings of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DriftSpec {
+    /// What is done about drift.
+    #[serde(default)]
+    pub policy: DriftPolicy,
+}
+
+/// Engine parameters: names and values as the engine's own configuration writes them.
+pub type Parameters = BTreeMap<String, String>;
+
+/// What a provisioner is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// The engine.
+    pub engine: Engine,
+    /// Major version, or a full one, as text.
+    #[schemars(length(min = 1, max = 20))]
+    pub version: String,
+    /// CPU and memory.
+    #[serde(default)]
+    pub size: Size,
+    /// Several members with automatic failover, where the engine has consensus.
+    #[serde(default)]
+    pub high_availability: bool,
+    /// The volume.
+    pub storage: StorageSpec,
+    /// Backups.
+    #[serde(default)]
+    pub backup: BackupSpec,
+    /// Encryption.
+    #[serde(default)]
+    pub encryption: EncryptionSpec,
+    /// Engine parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
+    /// What happens to the data at deletion.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Drift settings.
+    #[serde(default)]
+    pub drift: DriftSpec,
+}
+
+/// Who a resource belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnerRef {
+    /// `Team` or `Application`.
+    pub kind: OwnerKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace; the resource's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// Kinds that can own a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OwnerKind {
+    /// A team.
+    Team,
+    /// An application of a team.
+    Application,
+}
+
+impl std::fmt::Display for OwnerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Team => "Team",
+            Self::Application => "Application",
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Bodies of the broker's HTTP API. Field names are fixed: existing clients use them.
+//!
+//! `resourceUid`, `resourceGeneration` and `observedGeneration` go beyond the first contract; they are optional
+//! in requests, so that a client that does not know them is served as before.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::crd::Phase;
+use crate::deployment::DeploymentId;
+use crate::instance::{DeletionPolicy, InstanceSpec, OwnerRef, ResourceType};
+
+/// Largest body that the broker and the callback receiver read, in bytes.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Body of `POST /v1/provision`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProvisionRequest {
+    /// Kind of the resource.
+    pub resource_type: ResourceType,
+    /// Name of the resource.
+    pub resource_name: String,
+    /// Namespace that the instance lives in.
+    pub namespace: String,
+    /// The team that asks.
+    pub team: String,
+    /// The owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerRef>,
+    /// Where callbacks go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// What is to be there.
+    pub spec: InstanceSpec,
+    /// UID of the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_uid: Option<String>,
+    /// Generation of the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_generation: Option<i64>,
+}
+
+/// Body of `POST /v1/deprovision`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeprovisionRequest {
+    /// The deployment to remove.
+    pub deployment_id: DeploymentId,
+    /// Namespace of the instance; looked up by the id when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// What happens to the data; the instance's own policy when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// Body of a 202 answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// Always `accepted`.
+    pub status: String,
+    /// The deployment.
+    pub deployment_id: DeploymentId,
+    /// For a person.
+    pub message: String,
+}
+
+/// Answer of `GET /v1/status?id=`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    /// The deployment.
+    pub deployment_id: DeploymentId,
+    /// Kind of the resource.
+    pub resource_type: ResourceType,
+    /// Name of the resource.
+    pub resource_name: String,
+    /// Namespace of the instance.
+    pub namespace: String,
+    /// Where the instance is in its life.
+    pub phase: Phase,
+    /// Generation of the resource that the broker holds.
+    pub resource_generation: i64,
+    /// Generation of the resource that `phase` speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Whether the broker's record equals the spec of that generation is for the client to see.
+    pub spec: InstanceSpec,
+    /// For a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Stable reason of a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Host name that clients connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Port that clients connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Name of the Secret with the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_secret: Option<String>,
+}
+
+/// How well an instance does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthStatus {
+    /// As asked for, and usable.
+    Healthy,
+    /// On its way, or usable but not as asked for.
+    Degraded,
+    /// Not usable.
+    Unhealthy,
+}
+
+/// Query of `GET /v1/resources` and body of its `POST` form. Every field narrows the answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceQuery {
+    /// Only this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Only this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<ResourceType>,
+    /// Only this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
+    /// Only this deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_id: Option<DeploymentId>,
+}
+
+/// One resource in the answer of `/v1/resources`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceView {
+    /// The deployment.
+    pub deployment_id: DeploymentId,
+    /// Kind of the resource.
+    pub resource_type: ResourceType,
+    /// Name of the resource.
+    pub resource_name: String,
+    /// Namespace of the instance.
+    pub namespace: String,
+    /// The team.
+    pub team: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How well it does.
+    pub health_status: HealthStatus,
+    /// What the cluster holds, as far as the broker can read it: replicas, image, resources, storage.
+    pub actual_spec: Value,
+    /// What was asked for.
+    pub desired_spec: InstanceSpec,
+    /// Whether live objects differ from what was applied.
+    pub drift_detected: bool,
+    /// What differs, one line a field; never a secret value.
+    pub drift_details: Vec<String>,
+    /// Measured use, where the cluster has metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_usage: Option<Value>,
+    /// Expected cost a month; absent while no price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_monthly_cost: Option<f64>,
+    /// Host name that clients connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Port that clients connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Name of the Secret with the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_secret: Option<String>,
+}
+
+/// Answer of `/v1/resources`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceList {
+    /// The resources, by namespace and name.
+    pub resources: Vec<ResourceView>,
+    /// How many there are.
+    pub total: usize,
+    /// The namespace that was asked for, or empty for all.
+    pub namespace: String,
+}
+
+/// Answer of `GET /`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerRoot {
+    /// Always `kidp-broker`.
+    pub service: String,
+    /// Name of this broker; equals the name of its `Broker` object.
+    pub name: String,
+    /// Version of the broker.
+    pub version: String,
+    /// Key that its callbacks are verified with, as `whpk_` and base64.
+    pub callback_public_key: String,
+    /// What its registry provisions.
+    pub capabilities: Vec<EngineCapability>,
+    /// Every route with an example.
+    pub endpoints: Vec<EndpointDoc>,
+    /// Links by relation.
+    #[serde(rename = "_links")]
+    pub links: std::collections::BTreeMap<String, Link>,
+}
+
+/// An engine of a broker's registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineCapability {
+    /// Kind of the resource.
+    pub resource_type: ResourceType,
+    /// The engine.
+    pub provider: String,
+    /// Versions that it provisions.
+    pub versions: Vec<String>,
+    /// Sizes that it provisions.
+    pub sizes: Vec<String>,
+    /// Whether it supports high availability.
+    pub high_availability: bool,
+    /// Parameters that it takes.
+    pub parameters: Vec<String>,
+}
+
+/// One route of a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointDoc {
+    /// HTTP method.
+    pub method: String,
+    /// Path, with its query.
+    pub path: String,
+    /// What it does.
+    pub description: String,
+    /// A body that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<Value>,
+}
+
+/// A link of a HATEOAS document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// Where to.
+    pub href: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_with_only_the_first_contract_fields_is_read() {
+        let request: ProvisionRequest = serde_json::from_value(serde_json::json!({
+            "resourceType": "database", "resourceName": "orders", "namespace": "shop", "team": "payments",
+            "owner": {"kind": "Team", "name": "payments"}, "callbackUrl": "http://operator:9090/v1/callback",
+            "spec": {"engine": "postgresql", "version": "15", "storage": {"size": "1Gi"}}
+        }))
+        .unwrap();
+        assert_eq!(request.resource_type, ResourceType::Database);
+        assert_eq!(request.resource_uid, None);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let error = serde_json::from_value::<DeprovisionRequest>(
+            serde_json::json!({"deploymentId": "deploy-00000000000000000000000000000000", "force": true}),
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("force"), "{error}");
+    }
+}
