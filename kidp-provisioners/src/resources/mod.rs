@@ -1,0 +1,1 @@
+//! One file a resource kind: the objects that every engine is built from.
