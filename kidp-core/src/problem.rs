@@ -88,6 +88,25 @@ impl Reason {
         }
     }
 
+    /// The reason as it is written, for conditions and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "MalformedRequest",
+            Self::BodyTooLarge => "BodyTooLarge",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+            Self::InvalidField => "InvalidField",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::Conflict => "Conflict",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::Unavailable => "Unavailable",
+            Self::Timeout => "Timeout",
+            Self::Internal => "Internal",
+        }
+    }
+
     /// Whether the same request can succeed later without being changed.
     pub const fn is_retryable(self) -> bool {
         matches!(
@@ -138,6 +157,13 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_written_the_same_everywhere() {
+        for reason in [Reason::MalformedRequest, Reason::InvalidField, Reason::TooManyRequests] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+    }
 
     #[test]
     fn a_refusal_names_its_fields() {
