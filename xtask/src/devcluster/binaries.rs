@@ -1,0 +1,193 @@
+//! The cluster's binaries, built by `go install` from the pinned modules in `devcluster/*/go.mod` and kept in the
+//! cache under a hash of everything that decides them, so that a machine pays for the build once.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use crate::paths::{Layout, checkout};
+use crate::process::Cmd;
+
+/// Kubernetes alone takes about ten minutes on two cores.
+const BUILD_DEADLINE: Duration = Duration::from_mins(45);
+
+/// One Go module with `tool` lines.
+#[derive(Debug, Clone, Copy)]
+pub struct GoModule {
+    /// Folder under `devcluster/`.
+    pub folder: &'static str,
+    cgo: &'static str,
+    tags: &'static str,
+    /// Binaries whose Go name says too little.
+    rename: &'static [(&'static str, &'static str)],
+}
+
+/// Kubernetes itself.
+pub const CONTROL_PLANE: GoModule = GoModule { folder: "control-plane", cgo: "1", tags: "", rename: &[] };
+/// containerd, runc, the CNI plugins and etcd. Without the `seccomp` tag runc refuses `RuntimeDefault`.
+pub const NODE: GoModule =
+    GoModule { folder: "node", cgo: "1", tags: "seccomp", rename: &[("server", "etcd")] };
+/// CoreDNS, alone because it pins another Kubernetes client.
+pub const DNS: GoModule = GoModule { folder: "dns", cgo: "0", tags: "", rename: &[] };
+
+/// Where each module's binaries are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    /// Folder of `kube-apiserver`, `kubelet`, `kubectl`, ...
+    pub control_plane: PathBuf,
+    /// Folder of `containerd`, `ctr`, `runc`, `etcd` and the CNI plugins.
+    pub node: PathBuf,
+    /// Folder of `coredns`.
+    pub dns: PathBuf,
+}
+
+impl Binaries {
+    /// Where the binaries are, or will be once built.
+    pub fn locate(layout: &Layout) -> Result<Self, Error> {
+        let folder = |module| Plan::new(layout, module).map(|plan| plan.target);
+        Ok(Self { control_plane: folder(CONTROL_PLANE)?, node: folder(NODE)?, dns: folder(DNS)? })
+    }
+
+    /// Whether nothing needs to be built.
+    pub fn built(&self) -> bool {
+        self.control_plane.is_dir() && self.node.is_dir() && self.dns.is_dir()
+    }
+}
+
+/// How one module is built, and where to.
+#[derive(Debug)]
+struct Plan {
+    module: GoModule,
+    dir: PathBuf,
+    ldflags: String,
+    target: PathBuf,
+}
+
+impl Plan {
+    fn new(layout: &Layout, module: GoModule) -> Result<Self, Error> {
+        let dir = checkout().join("devcluster").join(module.folder);
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read_to_string(&path).map_err(Error::io(&path))
+        };
+        let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
+        let ldflags = ldflags(&go_mod);
+        let key = key(&[&go_mod, &go_sum, module.cgo, module.tags, &ldflags]);
+        Ok(Self { module, target: layout.cache.join("bin").join(key), dir, ldflags })
+    }
+}
+
+/// Builds one module unless the cache has it. The result appears by a rename, so that an interrupted build never
+/// passes for a finished one.
+pub async fn build(layout: &Layout, module: GoModule) -> Result<PathBuf, Error> {
+    let plan = Plan::new(layout, module)?;
+    if plan.target.is_dir() {
+        return Ok(plan.target);
+    }
+    let parent = layout.cache.join("bin");
+    std::fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
+    let temp = tempfile::tempdir_in(&parent).map_err(Error::io(&parent))?;
+    Cmd::new("go")
+        .args(["install", "-ldflags", &plan.ldflags, "-tags", module.tags, "tool"])
+        .env("GOBIN", temp.path())
+        .env("CGO_ENABLED", module.cgo)
+        .dir(&plan.dir)
+        .timeout(BUILD_DEADLINE)
+        .output()
+        .await?;
+    for (from, to) in plan.module.rename {
+        std::fs::rename(temp.path().join(from), temp.path().join(to)).map_err(Error::io(temp.path()))?;
+    }
+    publish(temp.keep(), &plan.target)?;
+    Ok(plan.target)
+}
+
+fn publish(temp: PathBuf, target: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&temp, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(&temp))?;
+    match std::fs::rename(&temp, target) {
+        // Another `up` was faster; its result is the same.
+        Err(_) if target.is_dir() => std::fs::remove_dir_all(&temp).map_err(Error::io(&temp)),
+        other => other.map_err(Error::io(target)),
+    }
+}
+
+/// The linker flags: small binaries, and the version strings that clients and charts read.
+fn ldflags(go_mod: &str) -> String {
+    let mut flags = String::from("-s -w");
+    let mut set = |variable: &str, value: &str| {
+        flags.push_str(" -X ");
+        flags.push_str(variable);
+        flags.push('=');
+        flags.push_str(value);
+    };
+    if let Some(version) = required_version(go_mod, "k8s.io/kubernetes") {
+        let mut parts = version.trim_start_matches('v').split('.');
+        set("k8s.io/component-base/version.gitVersion", version);
+        set("k8s.io/component-base/version.gitMajor", parts.next().unwrap_or_default());
+        set("k8s.io/component-base/version.gitMinor", parts.next().unwrap_or_default());
+    }
+    if let Some(version) = required_version(go_mod, "github.com/containerd/containerd/v2") {
+        set("github.com/containerd/containerd/v2/version.Version", version);
+    }
+    flags
+}
+
+/// The version that a `go.mod` requires of a module (not the one of a `replace`).
+fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+    go_mod.lines().filter(|line| !line.contains("=>")).find_map(|line| {
+        let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+        (words.next() == Some(module)).then(|| words.next())?.filter(|v| v.starts_with('v'))
+    })
+}
+
+/// A hash over parts, each with its length, so that moving a byte from one part to the next changes it.
+pub(crate) fn key(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hex(&hasher.finalize())
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GO_MOD: &str = "tool (\n\tk8s.io/kubernetes/cmd/kubelet\n)\nrequire (\n\tk8s.io/kubernetes v1.36.3 // indirect\n)\n\
+        replace k8s.io/kubernetes => k8s.io/kubernetes v9.9.9\n";
+
+    #[test]
+    fn the_version_is_the_required_one() {
+        assert_eq!(required_version(GO_MOD, "k8s.io/kubernetes"), Some("v1.36.3"));
+        assert_eq!(required_version(GO_MOD, "k8s.io/api"), None);
+        let flags = ldflags(GO_MOD);
+        assert!(flags.contains("gitVersion=v1.36.3") && flags.contains("gitMinor=36"), "{flags}");
+    }
+
+    #[test]
+    fn the_key_depends_on_where_parts_end() {
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+        assert_eq!(key(&["ab", "c"]), key(&["ab", "c"]));
+        assert_eq!(key(&[]).len(), 64);
+    }
+
+    #[test]
+    fn the_pinned_modules_name_their_versions() {
+        let layout = Layout { state: "/s".into(), cache: "/c".into() };
+        let plan = Plan::new(&layout, CONTROL_PLANE).unwrap();
+        assert!(plan.ldflags.contains("version.gitVersion=v1."), "{}", plan.ldflags);
+        assert!(plan.target.starts_with("/c/bin"));
+    }
+}

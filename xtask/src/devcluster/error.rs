@@ -1,0 +1,116 @@
+//! Why the development cluster cannot be brought up or taken down, and what to do about it.
+use std::path::{Path, PathBuf};
+
+use crate::images::ImageError;
+use crate::process::ProcessError;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another operating system.
+    #[error("the development cluster needs Linux; point KUBECONFIG at an existing cluster instead")]
+    NotLinux,
+    /// Another user.
+    #[error("the development cluster runs containers and changes the network: run this as root (sudo -E)")]
+    NotRoot,
+    /// A container or a restricted root.
+    #[error("root lacks {name} here; in a container, start it with --privileged, or use a virtual machine")]
+    MissingCapability {
+        /// The capability.
+        name: &'static str,
+    },
+    /// Nothing is built yet and there is nothing to build with.
+    #[error("`go` is not on PATH; install Go (the version in devcluster/*/go.mod or newer)")]
+    NoGo,
+    /// Another program listens there.
+    #[error("{kind} port {port} is in use by another program (see `ss -lntup`); stop it and try again")]
+    PortTaken {
+        /// TCP or UDP.
+        kind: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// Another network is there.
+    #[error("{network} on {device} overlaps the cluster's networks (10.96.0.0/16, 10.244.0.0/24, 172.30.0.1)")]
+    AddressTaken {
+        /// The other network.
+        network: String,
+        /// Its interface.
+        device: String,
+    },
+    /// The user said no.
+    #[error("nothing was changed; run it again with --yes to go ahead")]
+    Declined,
+    /// A component ended.
+    #[error("{name} ended right after its start; its last words are in {}", log.display())]
+    Died {
+        /// The component.
+        name: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// A component does not become ready.
+    #[error("{what} was not ready within {seconds} s; look in {}", logs.display())]
+    NotReady {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// Where the logs are.
+        logs: PathBuf,
+    },
+    /// Something stayed behind.
+    #[error("`down` left these behind: {0}")]
+    Leftovers(String),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file of ours that does not fit.
+    #[error("{}: {reason}", path.display())]
+    Record {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Another program.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A certificate.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] Box<ImageError>),
+    /// The API server.
+    #[error("the cluster's API: {0}")]
+    Kube(#[from] Box<kube::Error>),
+    /// A kubeconfig file.
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+}
+
+impl Error {
+    /// Makes an I/O error name its file.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(Box::new(error))
+    }
+}
+
+impl From<ImageError> for Error {
+    fn from(error: ImageError) -> Self {
+        Self::Image(Box::new(error))
+    }
+}

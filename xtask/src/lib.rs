@@ -1,0 +1,7 @@
+//! Developer commands as a library, so that the end-to-end tests and the demo can bring up the development
+//! cluster and load images the same way the command line does.
+pub mod devcluster;
+pub mod images;
+pub mod paths;
+pub mod process;
+pub mod progress;
