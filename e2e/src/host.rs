@@ -1,0 +1,231 @@
+//! Operator and broker as processes of this machine, each behind a relay that counts and holds its writes.
+
+use std::path::{Path, PathBuf};
+
+use kidp_core::crd::{Broker, BrokerPhase};
+use kube::{Api, Client};
+use tempfile::TempDir;
+
+use crate::cluster::{create_namespace, delete_namespace};
+use crate::error::Doing;
+use crate::fixtures::create_broker;
+use crate::process::{Process, free_port};
+use crate::proxy::ApiProxy;
+use crate::wait::{Seen, until};
+use crate::{Error, Result};
+
+/// Both processes, their relays and the namespace with the `Broker` object.
+pub struct Platform {
+    /// Client of the harness, not relayed.
+    pub client: Client,
+    /// Relay of the operator.
+    pub operator_api: ApiProxy,
+    /// Relay of the broker.
+    pub broker_api: ApiProxy,
+    /// Namespace of the `Broker` object and of the broker's key.
+    pub namespace: String,
+    operator: Option<Process>,
+    broker: Option<Process>,
+    ports: Ports,
+    folder: TempDir,
+}
+
+struct Ports {
+    broker: u16,
+    callback: u16,
+    health: u16,
+}
+
+const BROKER_NAME: &str = "local";
+
+impl Platform {
+    /// Starts both and waits until the operator knows the broker.
+    pub async fn start(client: &Client, namespace: &str) -> Result<Self> {
+        let platform = Self::prepare(client, namespace).await?;
+        platform.started().await
+    }
+
+    /// Everything but the processes.
+    pub async fn prepare(client: &Client, namespace: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("kidp-e2e-")
+            .tempdir()
+            .doing("making a folder for logs")?;
+        create_namespace(client, namespace).await?;
+        let ports = Ports {
+            broker: free_port()?,
+            callback: free_port()?,
+            health: free_port()?,
+        };
+        create_broker(
+            client,
+            namespace,
+            BROKER_NAME,
+            &format!("http://127.0.0.1:{}", ports.broker),
+        )
+        .await?;
+        Ok(Self {
+            client: client.clone(),
+            operator_api: ApiProxy::start(client.clone(), folder.path(), "operator").await?,
+            broker_api: ApiProxy::start(client.clone(), folder.path(), "broker").await?,
+            namespace: namespace.to_owned(),
+            operator: None,
+            broker: None,
+            ports,
+            folder,
+        })
+    }
+
+    async fn started(mut self) -> Result<Self> {
+        self.start_broker().await?;
+        self.start_operator().await?;
+        self.wait_broker(BrokerPhase::Ready).await?;
+        Ok(self)
+    }
+
+    /// Base URL of the broker.
+    pub fn broker_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.broker)
+    }
+
+    /// URL of the operator's callback receiver.
+    pub fn callback_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1/callback", self.ports.callback)
+    }
+
+    /// Log files of both.
+    pub fn logs(&self) -> [PathBuf; 2] {
+        [self.log("operator"), self.log("broker")]
+    }
+
+    /// Process ids of operator and broker.
+    pub fn ids(&self) -> [Option<u32>; 2] {
+        [
+            self.operator.as_ref().and_then(Process::id),
+            self.broker.as_ref().and_then(Process::id),
+        ]
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// Folder of logs and kubeconfigs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the broker.
+    pub async fn start_broker(&mut self) -> Result<()> {
+        let arguments = [
+            "--name",
+            BROKER_NAME,
+            "--namespace",
+            &self.namespace,
+            "--listen",
+            &format!("127.0.0.1:{}", self.ports.broker),
+            "--allowed-callback-url",
+            &self.callback_url(),
+        ]
+        .map(str::to_owned);
+        let health = format!("{}/readiness", self.broker_url());
+        let kubeconfig = self.broker_api.kubeconfig();
+        let process = Process::start(
+            "kidp-broker",
+            kubeconfig,
+            &arguments,
+            &self.log("broker"),
+            &health,
+        )
+        .await?;
+        self.broker = Some(process);
+        Ok(())
+    }
+
+    /// Starts the operator.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        let arguments = [
+            "--callback-listen",
+            &format!("127.0.0.1:{}", self.ports.callback),
+            "--callback-url",
+            &self.callback_url(),
+            "--health-listen",
+            &format!("127.0.0.1:{}", self.ports.health),
+        ]
+        .map(str::to_owned);
+        let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);
+        let kubeconfig = self.operator_api.kubeconfig();
+        let process = Process::start(
+            "kidp-operator",
+            kubeconfig,
+            &arguments,
+            &self.log("operator"),
+            &health,
+        )
+        .await?;
+        self.operator = Some(process);
+        Ok(())
+    }
+
+    /// Crashes the operator.
+    pub async fn kill_operator(&mut self) -> Result<()> {
+        match self.operator.take() {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Crashes the broker.
+    pub async fn kill_broker(&mut self) -> Result<()> {
+        match self.broker.take() {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the operator says this of the broker.
+    pub async fn wait_broker(&self, phase: BrokerPhase) -> Result<()> {
+        let api: Api<Broker> = Api::namespaced(self.client.clone(), &self.namespace);
+        until(
+            &format!("the broker to be {phase:?}"),
+            std::time::Duration::from_mins(1),
+            async || {
+                let broker = api.get(BROKER_NAME).await.doing("reading the broker")?;
+                let now = broker.status.clone().unwrap_or_default().phase;
+                let status = || serde_json::to_string(&broker.status).unwrap_or_default();
+                Ok(if now == phase {
+                    Seen::Done(())
+                } else {
+                    Seen::NotYet(status())
+                })
+            },
+        )
+        .await
+    }
+
+    /// Ends both as a kubelet does, checks that they end with success, and removes the namespace.
+    pub async fn stop(mut self) -> Result<()> {
+        for process in [self.operator.take(), self.broker.take()].into_iter().flatten() {
+            let id = process.id();
+            if !process.terminate().await? {
+                let what = format!("process {id:?}");
+                return Err(Error::Document {
+                    doing: what,
+                    reason: "did not end with success on SIGTERM".into(),
+                });
+            }
+        }
+        delete_namespace(&self.client, &self.namespace).await
+    }
+
+    /// The end of both logs, for a failed test's report.
+    pub fn log_tails(&self) -> String {
+        let tail = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(60)..].join("\n")
+        };
+        let report = |path: &PathBuf| format!("--- {}\n{}\n", path.display(), tail(path));
+        self.logs().iter().map(report).collect::<Vec<_>>().concat()
+    }
+}
