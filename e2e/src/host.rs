@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cluster::{create_namespace, delete_namespace};
 use crate::error::Doing;
 use crate::fixtures::create_broker;
-use crate::process::{Process, free_port};
+use crate::process::{Process, binaries, free_port};
 use crate::proxy::ApiProxy;
 use crate::wait::{Seen, until};
 use crate::{Error, Result};
@@ -27,6 +27,7 @@ pub struct Platform {
     operator: Option<Process>,
     broker: Option<Process>,
     ports: Ports,
+    programs: PathBuf,
     folder: TempDir,
 }
 
@@ -41,12 +42,20 @@ const BROKER_NAME: &str = "local";
 impl Platform {
     /// Starts both and waits until the operator knows the broker.
     pub async fn start(client: &Client, namespace: &str) -> Result<Self> {
-        let platform = Self::prepare(client, namespace).await?;
-        platform.started().await
+        Self::start_from(client, namespace, &binaries()?).await
+    }
+
+    /// The same, with the programs of a folder.
+    pub async fn start_from(client: &Client, namespace: &str, programs: &Path) -> Result<Self> {
+        let mut platform = Self::prepare(client, namespace, programs).await?;
+        platform.start_broker().await?;
+        platform.start_operator().await?;
+        platform.wait_broker(BrokerPhase::Ready).await?;
+        Ok(platform)
     }
 
     /// Everything but the processes.
-    pub async fn prepare(client: &Client, namespace: &str) -> Result<Self> {
+    async fn prepare(client: &Client, namespace: &str, programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("kidp-e2e-")
             .tempdir()
@@ -72,15 +81,9 @@ impl Platform {
             operator: None,
             broker: None,
             ports,
+            programs: programs.to_owned(),
             folder,
         })
-    }
-
-    async fn started(mut self) -> Result<Self> {
-        self.start_broker().await?;
-        self.start_operator().await?;
-        self.wait_broker(BrokerPhase::Ready).await?;
-        Ok(self)
     }
 
     /// Base URL of the broker.
@@ -131,7 +134,7 @@ impl Platform {
         let health = format!("{}/readiness", self.broker_url());
         let kubeconfig = self.broker_api.kubeconfig();
         let process = Process::start(
-            "kidp-broker",
+            &self.programs.join("kidp-broker"),
             kubeconfig,
             &arguments,
             &self.log("broker"),
@@ -156,7 +159,7 @@ impl Platform {
         let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);
         let kubeconfig = self.operator_api.kubeconfig();
         let process = Process::start(
-            "kidp-operator",
+            &self.programs.join("kidp-operator"),
             kubeconfig,
             &arguments,
             &self.log("operator"),

@@ -18,7 +18,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// A running process; it is killed when dropped.
 pub struct Process {
     child: Child,
-    name: &'static str,
+    name: String,
 }
 
 /// A free port of this machine.
@@ -27,43 +27,42 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr().doing("finding a free port")?.port())
 }
 
-/// A workspace binary: `KIDP_BIN_DIR`, or the folder two above this program's own, where cargo puts both.
-pub fn binary(name: &str) -> Result<PathBuf> {
+/// The folder of the workspace's programs: `KIDP_BIN_DIR`, or where cargo puts them beside this one.
+pub fn binaries() -> Result<PathBuf> {
     let named = std::env::var_os("KIDP_BIN_DIR").map(PathBuf::from);
     let own = std::env::current_exe().doing("finding this program")?;
     let beside = || {
         own.ancestors()
             .skip(1)
-            .find(|p| p.join(name).is_file())
+            .find(|p| p.join("kidp-broker").is_file())
             .map(Path::to_path_buf)
     };
-    let folder = named.or_else(beside).unwrap_or_default();
-    let path = folder.join(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(Error::Document {
-        doing: format!("finding {name}"),
+    named.or_else(beside).ok_or_else(|| Error::Document {
+        doing: "finding kidp-broker".into(),
         reason: "build it first, or set KIDP_BIN_DIR".into(),
     })
 }
 
 impl Process {
-    /// Starts a workspace binary with its output appended to `log`, and waits until `health` answers 200.
+    /// Starts a program with its output appended to `log`, and waits until `health` answers 200.
     pub async fn start(
-        name: &'static str,
+        program: &Path,
         kubeconfig: &Path,
         arguments: &[String],
         log: &Path,
         health: &str,
     ) -> Result<Self> {
+        let name = program
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let output = File::options()
             .create(true)
             .append(true)
             .open(log)
             .doing("opening the log")?;
         let errors = output.try_clone().doing("opening the log")?;
-        let child = Command::new(binary(name)?)
+        let child = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             .env(
@@ -82,7 +81,7 @@ impl Process {
     }
 
     async fn wait_healthy(&mut self, health: &str) -> Result<()> {
-        let name = self.name;
+        let name = self.name.clone();
         until(&format!("{name} to answer {health}"), START_LIMIT, async || {
             if let Some(status) = self.child.try_wait().doing("watching a process")? {
                 return Ok(Seen::NotYet(format!("{name} ended: {status}")));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::paths::Layout;
 use xtask::progress::Progress;
-use xtask::{devcluster, images};
+use xtask::{checks, crdgen, demo, devcluster, images};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]
@@ -17,6 +17,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job on a real cluster: from a `Database` object to an SQL answer to a clean deletion.
+    Demo(demo::Options),
+    /// Every check and test there is.
+    Test {
+        /// Only what needs no cluster.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Writes `deploy/crds/` from the Rust types.
+    Crdgen,
     /// A real one-node Kubernetes on this machine.
     Devcluster {
         #[command(subcommand)]
@@ -68,13 +78,36 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Outcome {
     let layout = Layout::from_env();
     match command {
-        Command::Devcluster { action: Devcluster::Up { yes } } => up(&layout, yes).await,
-        Command::Devcluster { action: Devcluster::Down } => {
-            devcluster::down(&layout).await?;
-            println!("down; nothing of the cluster is left but its logs in {}", layout.logs().display());
+        Command::Demo(options) => {
+            demo::run(&options).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Devcluster { action: Devcluster::Status } => Ok(status(&layout).await),
+        Command::Test { offline } => {
+            checks::run(offline).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Crdgen => {
+            crdgen::write()?
+                .iter()
+                .for_each(|path| println!("{}", path.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Devcluster {
+            action: Devcluster::Up { yes },
+        } => up(&layout, yes).await,
+        Command::Devcluster {
+            action: Devcluster::Down,
+        } => {
+            devcluster::down(&layout).await?;
+            println!(
+                "down; nothing of the cluster is left but its logs in {}",
+                layout.logs().display()
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Devcluster {
+            action: Devcluster::Status,
+        } => Ok(status(&layout).await),
         Command::Images { only } => build_images(&layout, only.as_deref()).await,
         Command::StorageProvisioner { kubeconfig, volumes } => {
             tracing_subscriber::fmt().with_ansi(false).init();
@@ -96,10 +129,16 @@ async fn up(layout: &Layout, yes: bool) -> Outcome {
 async fn status(layout: &Layout) -> ExitCode {
     let status = devcluster::status(layout).await;
     for (name, pid, alive) in &status.components {
-        println!("{name:<26} pid {pid:<8} {}", if *alive { "running" } else { "DEAD" });
+        println!(
+            "{name:<26} pid {pid:<8} {}",
+            if *alive { "running" } else { "DEAD" }
+        );
     }
     if status.healthy {
-        println!("up and healthy; export KUBECONFIG={}", layout.kubeconfig().display());
+        println!(
+            "up and healthy; export KUBECONFIG={}",
+            layout.kubeconfig().display()
+        );
         return ExitCode::SUCCESS;
     }
     if status.traces.is_empty() {
@@ -108,7 +147,10 @@ async fn status(layout: &Layout) -> ExitCode {
     }
     println!("not healthy, and on this machine there are:");
     status.traces.iter().for_each(|trace| println!("  {trace}"));
-    println!("`cargo xtask devcluster up` replaces it, `down` removes it; logs in {}", layout.logs().display());
+    println!(
+        "`cargo xtask devcluster up` replaces it, `down` removes it; logs in {}",
+        layout.logs().display()
+    );
     ExitCode::FAILURE
 }
 
@@ -121,7 +163,12 @@ async fn build_images(layout: &Layout, only: Option<&str>) -> Outcome {
     let up = layout.containerd_socket().exists();
     for archive in archives {
         if up {
-            progress.step(&format!("importing {}", archive.name), images::import(&archive.path)).await?;
+            progress
+                .step(
+                    &format!("importing {}", archive.name),
+                    images::import(&archive.path),
+                )
+                .await?;
         }
         println!("{} {}", archive.name, archive.path.display());
     }

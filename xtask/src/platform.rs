@@ -1,0 +1,102 @@
+//! Builds operator and broker and puts their images on the devcluster, for the demo and the tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::devcluster::ClusterHandle;
+use crate::images::{self, ImageError};
+use crate::paths::{Layout, checkout};
+use crate::process::{Cmd, ProcessError};
+use crate::progress::Progress;
+
+/// Why the programs could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// The build failed.
+    #[error(transparent)]
+    Build(#[from] ProcessError),
+    /// An image could not be made or imported.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A folder could not be made.
+    #[error("cannot make {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+/// How the programs are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to build; for tests of behaviour.
+    Dev,
+    /// Optimised; for measurements.
+    Release,
+}
+
+const BUILD_LIMIT: Duration = Duration::from_mins(40);
+const PROGRAMS: [&str; 2] = ["kidp-operator", "kidp-broker"];
+
+/// The folder that cargo puts the programs of a profile in.
+pub fn binaries(profile: Profile) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| checkout().join("target"));
+    target.join(if profile == Profile::Dev {
+        "debug"
+    } else {
+        "release"
+    })
+}
+
+/// Compiles operator and broker.
+pub async fn build(profile: Profile) -> Result<PathBuf, PlatformError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Cmd::new(cargo).dir(checkout()).timeout(BUILD_LIMIT);
+    build = build.args([
+        "build",
+        "--locked",
+        "-p",
+        "kidp-operator-bin",
+        "-p",
+        "kidp-broker-bin",
+    ]);
+    if profile == Profile::Release {
+        build = build.arg("--release");
+    }
+    build.output().await?;
+    Ok(binaries(profile))
+}
+
+/// Compiles both, packs each as an image and imports it, together with the engines' images.
+pub async fn load(
+    cluster: &ClusterHandle,
+    profile: Profile,
+    progress: &Progress,
+) -> Result<(), PlatformError> {
+    let folder = progress
+        .step("building operator and broker", build(profile))
+        .await?;
+    if !cluster.is_devcluster() {
+        return Ok(());
+    }
+    let layout = Layout::from_env();
+    let out = layout.cache.join("images");
+    std::fs::create_dir_all(&out).map_err(|source| PlatformError::Folder {
+        path: out.clone(),
+        source,
+    })?;
+    for program in PROGRAMS {
+        let pack = async {
+            let tag = format!("localhost/{program}:dev");
+            let archive = images::pack_binary(&tag, &folder.join(program), &[], &out).await?;
+            images::import(&archive).await
+        };
+        progress
+            .step(&format!("packing and importing {program}"), pack)
+            .await?;
+    }
+    Ok(())
+}
