@@ -11,7 +11,7 @@ use crate::progress::Progress;
 
 /// Version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// Features with the tests that need a cluster, so that clippy sees them too.
 const CLUSTER_FEATURES: &str = "kidp-e2e/cluster,kidp-provisioners/cluster";
@@ -136,7 +136,7 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
     if offline_only {
         return Ok(());
     }
-    let cluster = devcluster::ensure().await?;
+    let cluster = Box::pin(devcluster::ensure()).await?;
     let outcome = on_cluster(&cluster, &progress).await;
     let released = cluster.release().await;
     outcome?;

@@ -53,7 +53,7 @@ fn render(crd: &CustomResourceDefinition) -> Result<String, CrdgenError> {
 pub fn write() -> Result<Vec<PathBuf>, CrdgenError> {
     let mut written = Vec::new();
     for (path, text) in files()? {
-        let folder = path.parent().map(std::fs::create_dir_all).unwrap_or(Ok(()));
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         folder
             .and_then(|()| std::fs::write(&path, text))
             .map_err(|source| CrdgenError::Write {

@@ -59,7 +59,7 @@ enum Running {
 /// Runs the demo.
 pub async fn run(options: &Options) -> Result<(), DemoError> {
     let progress = Progress::default();
-    let cluster = devcluster::ensure().await?;
+    let cluster = Box::pin(devcluster::ensure()).await?;
     let client = cluster.client().await?;
     let outcome = on_cluster(&cluster, &client, options, &progress).await;
     if outcome.is_err() {

@@ -14,7 +14,11 @@ pub struct Layout {
 impl Layout {
     /// Reads `KIDP_STATE`, `KIDP_CACHE`, `XDG_CACHE_HOME` and `HOME`.
     pub fn from_env() -> Self {
-        let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let var = |name: &str| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let cache = var("KIDP_CACHE").unwrap_or_else(|| {
             let base = var("XDG_CACHE_HOME")
                 .or_else(|| var("HOME").map(|home| home.join(".cache")))
@@ -88,10 +92,22 @@ mod tests {
 
     #[test]
     fn everything_lives_under_the_state_folder() {
-        let layout = Layout { state: "/s".into(), cache: "/c".into() };
-        for path in [layout.kubeconfig(), layout.logs(), layout.pki(), layout.containerd_socket()] {
+        let layout = Layout {
+            state: "/s".into(),
+            cache: "/c".into(),
+        };
+        for path in [
+            layout.kubeconfig(),
+            layout.logs(),
+            layout.pki(),
+            layout.containerd_socket(),
+        ] {
             assert!(path.starts_with("/s"), "{}", path.display());
         }
-        assert_eq!(layout.lock(), PathBuf::from("/s.lock"), "the lock outlives the folder it guards");
+        assert_eq!(
+            layout.lock(),
+            PathBuf::from("/s.lock"),
+            "the lock outlives the folder it guards"
+        );
     }
 }

@@ -115,10 +115,20 @@ impl Cmd {
     /// Runs it; its standard output is the answer.
     pub async fn output(self) -> Result<String, ProcessError> {
         let shown = self.shown();
-        let start = |source| ProcessError::Start { program: shown.clone(), source };
+        let start = |source| ProcessError::Start {
+            program: shown.clone(),
+            source,
+        };
         let mut command = tokio::process::Command::new(&self.program);
-        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v))).kill_on_drop(true);
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(k, v)| (k, v)))
+            .kill_on_drop(true);
+        command.stdin(if self.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         command.stdout(Stdio::piped()).stderr(match &self.log {
             Some(path) => Stdio::from(append(path).map_err(start)?),
             None => Stdio::piped(),
@@ -138,7 +148,10 @@ impl Cmd {
         };
         let output = tokio::time::timeout(self.timeout, work)
             .await
-            .map_err(|_| ProcessError::Timeout { program: shown.clone(), seconds: self.timeout.as_secs() })?
+            .map_err(|_| ProcessError::Timeout {
+                program: shown.clone(),
+                seconds: self.timeout.as_secs(),
+            })?
             .map_err(start)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -148,7 +161,11 @@ impl Cmd {
             None => output.stderr,
         };
         let tail = last_lines(&String::from_utf8_lossy(&said), 12);
-        Err(ProcessError::Failed { program: shown, status: output.status.to_string(), tail })
+        Err(ProcessError::Failed {
+            program: shown,
+            status: output.status.to_string(),
+            tail,
+        })
     }
 
     /// Whether it ran and ended well; for questions whose answer is the exit status.
@@ -186,13 +203,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_names_the_program_and_what_it_said() {
-        let error = Cmd::new("sh").args(["-c", "echo oops >&2; exit 3"]).output().await.unwrap_err();
+        let error = Cmd::new("sh")
+            .args(["-c", "echo oops >&2; exit 3"])
+            .output()
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("oops"), "{error}");
     }
 
     #[tokio::test]
     async fn a_deadline_is_kept() {
-        let error = Cmd::new("sleep").arg("5").timeout(Duration::from_millis(50)).output().await.unwrap_err();
+        let error = Cmd::new("sleep")
+            .arg("5")
+            .timeout(Duration::from_millis(50))
+            .output()
+            .await
+            .unwrap_err();
         assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
     }
 

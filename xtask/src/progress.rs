@@ -14,7 +14,10 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { began: Instant::now(), terminal: std::io::stderr().is_terminal() }
+        Self {
+            began: Instant::now(),
+            terminal: std::io::stderr().is_terminal(),
+        }
     }
 }
 
@@ -52,7 +55,11 @@ fn spinner(name: &str) -> ProgressBar {
 }
 
 fn line(total: Duration, name: &str, outcome: &str, took: Duration) -> String {
-    format!("[{:>6.1}s] {name} ... {outcome} ({:.1}s)", total.as_secs_f64(), took.as_secs_f64())
+    format!(
+        "[{:>6.1}s] {name} ... {outcome} ({:.1}s)",
+        total.as_secs_f64(),
+        took.as_secs_f64()
+    )
 }
 
 #[cfg(test)]
@@ -61,7 +68,12 @@ mod tests {
 
     #[test]
     fn a_line_has_total_name_outcome_and_time() {
-        let text = line(Duration::from_millis(12_340), "node ready", "ok", Duration::from_millis(2_100));
+        let text = line(
+            Duration::from_millis(12_340),
+            "node ready",
+            "ok",
+            Duration::from_millis(2_100),
+        );
         assert_eq!(text, "[  12.3s] node ready ... ok (2.1s)");
     }
 }

@@ -24,12 +24,26 @@ pub struct GoModule {
 }
 
 /// Kubernetes itself.
-pub const CONTROL_PLANE: GoModule = GoModule { folder: "control-plane", cgo: "1", tags: "", rename: &[] };
+pub const CONTROL_PLANE: GoModule = GoModule {
+    folder: "control-plane",
+    cgo: "1",
+    tags: "",
+    rename: &[],
+};
 /// containerd, runc, the CNI plugins and etcd. Without the `seccomp` tag runc refuses `RuntimeDefault`.
-pub const NODE: GoModule =
-    GoModule { folder: "node", cgo: "1", tags: "seccomp", rename: &[("server", "etcd")] };
+pub const NODE: GoModule = GoModule {
+    folder: "node",
+    cgo: "1",
+    tags: "seccomp",
+    rename: &[("server", "etcd")],
+};
 /// CoreDNS, alone because it pins another Kubernetes client.
-pub const DNS: GoModule = GoModule { folder: "dns", cgo: "0", tags: "", rename: &[] };
+pub const DNS: GoModule = GoModule {
+    folder: "dns",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+};
 
 /// Where each module's binaries are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +60,11 @@ impl Binaries {
     /// Where the binaries are, or will be once built.
     pub fn locate(layout: &Layout) -> Result<Self, Error> {
         let folder = |module| Plan::new(layout, module).map(|plan| plan.target);
-        Ok(Self { control_plane: folder(CONTROL_PLANE)?, node: folder(NODE)?, dns: folder(DNS)? })
+        Ok(Self {
+            control_plane: folder(CONTROL_PLANE)?,
+            node: folder(NODE)?,
+            dns: folder(DNS)?,
+        })
     }
 
     /// Whether nothing needs to be built.
@@ -74,7 +92,12 @@ impl Plan {
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
         let ldflags = ldflags(&go_mod);
         let key = key(&[&go_mod, &go_sum, module.cgo, module.tags, &ldflags]);
-        Ok(Self { module, target: layout.cache.join("bin").join(key), dir, ldflags })
+        Ok(Self {
+            module,
+            target: layout.cache.join("bin").join(key),
+            dir,
+            ldflags,
+        })
     }
 }
 
@@ -125,8 +148,14 @@ fn ldflags(go_mod: &str) -> String {
     if let Some(version) = required_version(go_mod, "k8s.io/kubernetes") {
         let mut parts = version.trim_start_matches('v').split('.');
         set("k8s.io/component-base/version.gitVersion", version);
-        set("k8s.io/component-base/version.gitMajor", parts.next().unwrap_or_default());
-        set("k8s.io/component-base/version.gitMinor", parts.next().unwrap_or_default());
+        set(
+            "k8s.io/component-base/version.gitMajor",
+            parts.next().unwrap_or_default(),
+        );
+        set(
+            "k8s.io/component-base/version.gitMinor",
+            parts.next().unwrap_or_default(),
+        );
     }
     if let Some(version) = required_version(go_mod, "github.com/containerd/containerd/v2") {
         set("github.com/containerd/containerd/v2/version.Version", version);
@@ -136,10 +165,15 @@ fn ldflags(go_mod: &str) -> String {
 
 /// The version that a `go.mod` requires of a module (not the one of a `replace`).
 fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
-    go_mod.lines().filter(|line| !line.contains("=>")).find_map(|line| {
-        let mut words = line.trim().trim_start_matches("require ").split_whitespace();
-        (words.next() == Some(module)).then(|| words.next())?.filter(|v| v.starts_with('v'))
-    })
+    go_mod
+        .lines()
+        .filter(|line| !line.contains("=>"))
+        .find_map(|line| {
+            let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+            (words.next() == Some(module))
+                .then(|| words.next())?
+                .filter(|v| v.starts_with('v'))
+        })
 }
 
 /// A hash over parts, each with its length, so that moving a byte from one part to the next changes it.
@@ -155,10 +189,12 @@ pub(crate) fn key(parts: &[&str]) -> String {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 #[cfg(test)]
@@ -173,7 +209,10 @@ mod tests {
         assert_eq!(required_version(GO_MOD, "k8s.io/kubernetes"), Some("v1.36.3"));
         assert_eq!(required_version(GO_MOD, "k8s.io/api"), None);
         let flags = ldflags(GO_MOD);
-        assert!(flags.contains("gitVersion=v1.36.3") && flags.contains("gitMinor=36"), "{flags}");
+        assert!(
+            flags.contains("gitVersion=v1.36.3") && flags.contains("gitMinor=36"),
+            "{flags}"
+        );
     }
 
     #[test]
@@ -185,9 +224,16 @@ mod tests {
 
     #[test]
     fn the_pinned_modules_name_their_versions() {
-        let layout = Layout { state: "/s".into(), cache: "/c".into() };
+        let layout = Layout {
+            state: "/s".into(),
+            cache: "/c".into(),
+        };
         let plan = Plan::new(&layout, CONTROL_PLANE).unwrap();
-        assert!(plan.ldflags.contains("version.gitVersion=v1."), "{}", plan.ldflags);
+        assert!(
+            plan.ldflags.contains("version.gitVersion=v1."),
+            "{}",
+            plan.ldflags
+        );
         assert!(plan.target.starts_with("/c/bin"));
     }
 }

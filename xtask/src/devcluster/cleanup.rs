@@ -31,7 +31,11 @@ pub async fn run(layout: &Layout) -> Result<(), Error> {
     host::restore(layout).await;
     remove_state(layout)?;
     let left = leftovers(layout).await;
-    if left.is_empty() { Ok(()) } else { Err(Error::Leftovers(left.join(", "))) }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Leftovers(left.join(", ")))
+    }
 }
 
 async fn stop_components(layout: &Layout) {
@@ -60,10 +64,17 @@ async fn stop_pods(layout: &Layout) {
 
 /// Live processes of pods: shims with our socket, their descendants, members of our control groups.
 fn pod_processes(layout: &Layout) -> BTreeSet<i32> {
-    let mut found: BTreeSet<i32> = host::cgroup_roots().iter().flat_map(|g| host::cgroup_processes(g)).collect();
+    let mut found: BTreeSet<i32> = host::cgroup_roots()
+        .iter()
+        .flat_map(|g| host::cgroup_processes(g))
+        .collect();
     let all = processes();
     let socket = layout.containerd_socket().display().to_string();
-    found.extend(all.iter().map(|(pid, _)| *pid).filter(|pid| is_shim(&command_line(*pid), &socket)));
+    found.extend(
+        all.iter()
+            .map(|(pid, _)| *pid)
+            .filter(|pid| is_shim(&command_line(*pid), &socket)),
+    );
     loop {
         let children: Vec<i32> = all
             .iter()
@@ -81,20 +92,30 @@ fn pod_processes(layout: &Layout) -> BTreeSet<i32> {
 
 /// Every process with its parent.
 fn processes() -> Vec<(i32, i32)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Some((pid, daemon::read_stat(pid)?.parent))).collect()
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Some((pid, daemon::read_stat(pid)?.parent)))
+        .collect()
 }
 
 fn command_line(pid: i32) -> Vec<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    bytes
+        .split(|b| *b == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
 }
 
 /// A containerd shim that talks to our socket, and to no other containerd.
 fn is_shim(words: &[String], socket: &str) -> bool {
     let program = words.first().and_then(|w| Path::new(w).file_name()?.to_str());
-    let ours = words.windows(2).any(|pair| pair[0].ends_with("-address") && pair[1] == socket);
+    let ours = words
+        .windows(2)
+        .any(|pair| pair[0].ends_with("-address") && pair[1] == socket);
     program == Some("containerd-shim-runc-v2") && ours
 }
 
@@ -104,7 +125,9 @@ fn remove_state(layout: &Layout) -> Result<(), Error> {
         // Removing files through a mount could reach files that are not ours.
         return Ok(());
     }
-    let Ok(entries) = std::fs::read_dir(&layout.state) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(&layout.state) else {
+        return Ok(());
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         if path == layout.logs() {
@@ -125,13 +148,37 @@ fn remove_state(layout: &Layout) -> Result<(), Error> {
 pub async fn leftovers(layout: &Layout) -> Vec<String> {
     let mut left = Vec::new();
     let records = daemon::records(layout);
-    left.extend(records.iter().filter(|r| daemon::alive(r)).map(|r| format!("process {} ({})", r.pid, r.name)));
-    left.extend(pod_processes(layout).iter().map(|pid| format!("pod process {pid}")));
-    left.extend(mounts::under(&layout.state).iter().map(|p| format!("mount {}", p.display())));
-    let links = [NODE_BRIDGE, POD_BRIDGE].into_iter().filter(|link| host::link_exists(link));
+    left.extend(
+        records
+            .iter()
+            .filter(|r| daemon::alive(r))
+            .map(|r| format!("process {} ({})", r.pid, r.name)),
+    );
+    left.extend(
+        pod_processes(layout)
+            .iter()
+            .map(|pid| format!("pod process {pid}")),
+    );
+    left.extend(
+        mounts::under(&layout.state)
+            .iter()
+            .map(|p| format!("mount {}", p.display())),
+    );
+    let links = [NODE_BRIDGE, POD_BRIDGE]
+        .into_iter()
+        .filter(|link| host::link_exists(link));
     left.extend(links.map(|link| format!("interface {link}")));
-    left.extend(firewall::chains().await.into_iter().map(|chain| format!("chain {chain}")));
-    left.extend(host::cgroup_roots().iter().map(|p| format!("control group {}", p.display())));
+    left.extend(
+        firewall::chains()
+            .await
+            .into_iter()
+            .map(|chain| format!("chain {chain}")),
+    );
+    left.extend(
+        host::cgroup_roots()
+            .iter()
+            .map(|p| format!("control group {}", p.display())),
+    );
     if layout.host_record().exists() {
         left.push(format!("file {}", layout.host_record().display()));
     }
@@ -145,11 +192,21 @@ mod tests {
     #[test]
     fn only_shims_of_our_socket_are_ours() {
         let words = |socket: &str| {
-            ["/c/containerd-shim-runc-v2", "-namespace", "k8s.io", "-address", socket].map(String::from)
+            [
+                "/c/containerd-shim-runc-v2",
+                "-namespace",
+                "k8s.io",
+                "-address",
+                socket,
+            ]
+            .map(String::from)
         };
         assert!(is_shim(&words("/s/c.sock"), "/s/c.sock"));
         assert!(!is_shim(&words("/run/containerd/containerd.sock"), "/s/c.sock"));
-        assert!(!is_shim(&["vi".into(), "-address".into(), "/s/c.sock".into()], "/s/c.sock"));
+        assert!(!is_shim(
+            &["vi".into(), "-address".into(), "/s/c.sock".into()],
+            "/s/c.sock"
+        ));
     }
 
     #[test]
@@ -162,7 +219,10 @@ mod tests {
     #[test]
     fn the_logs_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout { state: dir.path().into(), cache: dir.path().into() };
+        let layout = Layout {
+            state: dir.path().into(),
+            cache: dir.path().into(),
+        };
         std::fs::create_dir_all(layout.logs()).unwrap();
         std::fs::create_dir_all(layout.pki()).unwrap();
         remove_state(&layout).unwrap();

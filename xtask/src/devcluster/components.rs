@@ -28,7 +28,10 @@ fn flag(name: &str, value: impl AsRef<Path>) -> String {
 
 /// Formats a list of `name=value` pairs as flags.
 fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
-    pairs.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect()
 }
 
 /// The store. It may lose data at a power cut: the cluster is thrown away anyway.
@@ -74,7 +77,7 @@ pub fn apiserver(layout: &Layout, bin: &Binaries) -> Daemon {
         flag("client-ca-file", pki("ca.crt")),
         flag("tls-cert-file", pki("apiserver.crt")),
         flag("tls-private-key-file", pki("apiserver.key")),
-        flag("service-account-key-file", pki("sa.key")),
+        flag("service-account-key-file", pki("sa.pub")),
         flag("service-account-signing-key-file", pki("sa.key")),
         flag("kubelet-certificate-authority", pki("ca.crt")),
         flag("kubelet-client-certificate", pki("apiserver-kubelet-client.crt")),
@@ -109,7 +112,11 @@ pub fn controller_manager(layout: &Layout, bin: &Binaries) -> Daemon {
         flag("cluster-signing-key-file", pki("ca.key")),
     ]);
     args.extend(kubeconfigs(layout, "kube-controller-manager"));
-    daemon("kube-controller-manager", bin.control_plane.join("kube-controller-manager"), args)
+    daemon(
+        "kube-controller-manager",
+        bin.control_plane.join("kube-controller-manager"),
+        args,
+    )
 }
 
 /// The scheduler.
@@ -135,7 +142,10 @@ fn kubeconfigs(layout: &Layout, component: &str) -> [String; 3] {
 
 /// The container runtime.
 pub fn containerd(layout: &Layout, bin: &Binaries) -> Daemon {
-    let args = vec!["--config".into(), layout.conf().join("containerd.toml").display().to_string()];
+    let args = vec![
+        "--config".into(),
+        layout.conf().join("containerd.toml").display().to_string(),
+    ];
     daemon("containerd", bin.node.join("containerd"), args)
 }
 
@@ -172,14 +182,20 @@ pub fn kube_proxy(layout: &Layout, bin: &Binaries) -> Daemon {
 
 /// Cluster names.
 pub fn coredns(layout: &Layout, bin: &Binaries) -> Daemon {
-    let args = vec!["-conf".into(), layout.conf().join("Corefile").display().to_string()];
+    let args = vec![
+        "-conf".into(),
+        layout.conf().join("Corefile").display().to_string(),
+    ];
     daemon("coredns", bin.dns.join("coredns"), args)
 }
 
 /// Answers claims of the class `kidp-dev`; a copy of this program.
 pub fn storage_provisioner(layout: &Layout) -> Daemon {
     let mut args = vec!["storage-provisioner".into()];
-    args.push(flag("kubeconfig", layout.component_kubeconfig("storage-provisioner")));
+    args.push(flag(
+        "kubeconfig",
+        layout.component_kubeconfig("storage-provisioner"),
+    ));
     args.push(flag("volumes", layout.volumes()));
     daemon("storage-provisioner", layout.state.join("bin/xtask"), args)
 }
@@ -189,9 +205,16 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Daemon> {
-        let layout = Layout { state: "/state".into(), cache: "/cache".into() };
+        let layout = Layout {
+            state: "/state".into(),
+            cache: "/cache".into(),
+        };
         let folder = PathBuf::from("/bin");
-        let bin = Binaries { control_plane: folder.clone(), node: folder.clone(), dns: folder };
+        let bin = Binaries {
+            control_plane: folder.clone(),
+            node: folder.clone(),
+            dns: folder,
+        };
         vec![
             etcd(&layout, &bin),
             apiserver(&layout, &bin),
@@ -208,7 +231,13 @@ mod tests {
     #[test]
     fn nothing_listens_on_every_address() {
         for daemon in all() {
-            assert!(!daemon.args.iter().any(|a| a.contains("0.0.0.0") || a.contains("[::]")), "{daemon:?}");
+            assert!(
+                !daemon
+                    .args
+                    .iter()
+                    .any(|a| a.contains("0.0.0.0") || a.contains("[::]")),
+                "{daemon:?}"
+            );
         }
     }
 

@@ -31,11 +31,16 @@ pub fn write_all(layout: &Layout, binaries: &Binaries) -> Result<(), Error> {
     for (source, target) in FILES {
         let source = checkout().join("devcluster/config").join(source);
         let template = std::fs::read_to_string(&source).map_err(Error::io(&source))?;
-        let text = render(&template, &values)
-            .map_err(|name| Error::Record { path: source, reason: format!("nothing fills @{name}@") })?;
+        let text = render(&template, &values).map_err(|name| Error::Record {
+            path: source,
+            reason: format!("nothing fills @{name}@"),
+        })?;
         put(layout.conf().join(target), &text)?;
     }
-    put(layout.conf().join("resolv.conf"), &format!("nameserver {NODE_IP}\n"))
+    put(
+        layout.conf().join("resolv.conf"),
+        &format!("nameserver {NODE_IP}\n"),
+    )
 }
 
 fn put(path: PathBuf, text: &str) -> Result<(), Error> {
@@ -47,7 +52,9 @@ fn put(path: PathBuf, text: &str) -> Result<(), Error> {
 
 /// Fills `@NAME@` marks; the name of a mark without a value is the error.
 fn render(template: &str, values: &[(&str, &str)]) -> Result<String, String> {
-    let filled = values.iter().fold(template.to_owned(), |t, (name, value)| t.replace(&format!("@{name}@"), value));
+    let filled = values.iter().fold(template.to_owned(), |t, (name, value)| {
+        t.replace(&format!("@{name}@"), value)
+    });
     match filled.split('@').skip(1).step_by(2).find(|word| is_mark(word)) {
         Some(word) => Err(word.to_owned()),
         None => Ok(filled),
@@ -71,9 +78,16 @@ mod tests {
     #[test]
     fn every_file_renders_and_parses() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout { state: dir.path().into(), cache: dir.path().into() };
+        let layout = Layout {
+            state: dir.path().into(),
+            cache: dir.path().into(),
+        };
         let bin = PathBuf::from("/bin");
-        let binaries = Binaries { control_plane: bin.clone(), node: bin.clone(), dns: bin };
+        let binaries = Binaries {
+            control_plane: bin.clone(),
+            node: bin.clone(),
+            dns: bin,
+        };
         write_all(&layout, &binaries).unwrap();
         let read = |name: &str| std::fs::read_to_string(layout.conf().join(name)).unwrap();
         let kubelet: serde_json::Value = serde_yaml_ng::from_str(&read("kubelet.yaml")).unwrap();
@@ -81,6 +95,9 @@ mod tests {
         assert_eq!(kubelet["cgroupRoot"], format!("/{CGROUP}"));
         let cni: serde_json::Value = serde_json::from_str(&read("cni/10-kidp.conflist")).unwrap();
         assert_eq!(cni["plugins"][0]["bridge"], POD_BRIDGE);
-        assert!(!read("Corefile").contains("forward ."), "names must not be asked outside the machine");
+        assert!(
+            !read("Corefile").contains("forward ."),
+            "names must not be asked outside the machine"
+        );
     }
 }

@@ -54,10 +54,21 @@ pub fn spawn(layout: &Layout, path: &str, daemon: &Daemon) -> Result<PidRecord, 
         .spawn()
         .map_err(Error::io(&daemon.program))?;
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    let stat = read_stat(pid).ok_or_else(|| Error::Died { name: daemon.name.into(), log: log.clone() })?;
-    let record = PidRecord { name: daemon.name.into(), pid, start_ticks: stat.start_ticks, boot_id: boot_id() };
+    let stat = read_stat(pid).ok_or_else(|| Error::Died {
+        name: daemon.name.into(),
+        log: log.clone(),
+    })?;
+    let record = PidRecord {
+        name: daemon.name.into(),
+        pid,
+        start_ticks: stat.start_ticks,
+        boot_id: boot_id(),
+    };
     let file = layout.pids().join(format!("{}.json", daemon.name));
-    let json = serde_json::to_vec(&record).map_err(|e| Error::Record { path: file.clone(), reason: e.to_string() })?;
+    let json = serde_json::to_vec(&record).map_err(|e| Error::Record {
+        path: file.clone(),
+        reason: e.to_string(),
+    })?;
     std::fs::write(&file, json).map_err(Error::io(&file))?;
     Ok(record)
 }
@@ -65,7 +76,9 @@ pub fn spawn(layout: &Layout, path: &str, daemon: &Daemon) -> Result<PidRecord, 
 /// Every recorded component, in the order of their names. A file that cannot be read is skipped: it names no
 /// process that could be stopped safely.
 pub fn records(layout: &Layout) -> Vec<PidRecord> {
-    let Ok(entries) = std::fs::read_dir(layout.pids()) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(layout.pids()) else {
+        return Vec::new();
+    };
     let mut found: Vec<PidRecord> = entries
         .flatten()
         .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok())
@@ -77,7 +90,8 @@ pub fn records(layout: &Layout) -> Vec<PidRecord> {
 /// Whether the recorded process still runs, and is not another one with the same number.
 pub fn alive(record: &PidRecord) -> bool {
     record.boot_id == boot_id()
-        && read_stat(record.pid).is_some_and(|stat| stat.start_ticks == record.start_ticks && stat.state != 'Z')
+        && read_stat(record.pid)
+            .is_some_and(|stat| stat.start_ticks == record.start_ticks && stat.state != 'Z')
 }
 
 /// Asks the process to end, and kills it after `grace`.
@@ -140,31 +154,56 @@ mod tests {
 
     #[test]
     fn stat_is_read_past_a_command_with_a_parenthesis() {
-        assert_eq!(parse_stat(STAT), Some(Stat { state: 'S', parent: 1, start_ticks: 4242 }));
+        assert_eq!(
+            parse_stat(STAT),
+            Some(Stat {
+                state: 'S',
+                parent: 1,
+                start_ticks: 4242
+            })
+        );
         assert_eq!(parse_stat("garbage"), None);
     }
 
     fn own_record() -> PidRecord {
         let pid = i32::try_from(std::process::id()).unwrap();
         let start_ticks = read_stat(pid).unwrap().start_ticks;
-        PidRecord { name: "self".into(), pid, start_ticks, boot_id: boot_id() }
+        PidRecord {
+            name: "self".into(),
+            pid,
+            start_ticks,
+            boot_id: boot_id(),
+        }
     }
 
     #[test]
     fn a_reused_pid_is_not_ours() {
         let record = own_record();
         assert!(alive(&record));
-        assert!(!alive(&PidRecord { start_ticks: record.start_ticks + 1, ..record.clone() }));
-        assert!(!alive(&PidRecord { boot_id: "another boot".into(), ..record }));
+        assert!(!alive(&PidRecord {
+            start_ticks: record.start_ticks + 1,
+            ..record.clone()
+        }));
+        assert!(!alive(&PidRecord {
+            boot_id: "another boot".into(),
+            ..record
+        }));
     }
 
     #[tokio::test]
     async fn a_component_is_recorded_and_stopped() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout { state: dir.path().into(), cache: dir.path().into() };
+        let layout = Layout {
+            state: dir.path().into(),
+            cache: dir.path().into(),
+        };
         std::fs::create_dir_all(layout.logs()).unwrap();
         std::fs::create_dir_all(layout.pids()).unwrap();
-        let daemon = Daemon { name: "sleeper", program: "sleep".into(), args: vec!["60".into()] };
+        let daemon = Daemon {
+            name: "sleeper",
+            program: "sleep".into(),
+            args: vec!["60".into()],
+        };
         let record = spawn(&layout, "/usr/bin:/bin", &daemon).unwrap();
         assert_eq!(records(&layout), vec![record.clone()]);
         stop(&record, Duration::from_secs(2)).await;

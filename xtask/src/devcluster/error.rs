@@ -31,7 +31,9 @@ pub enum Error {
         port: u16,
     },
     /// Another network is there.
-    #[error("{network} on {device} overlaps the cluster's networks (10.96.0.0/16, 10.244.0.0/24, 172.30.0.1)")]
+    #[error(
+        "{network} on {device} overlaps the cluster's networks (10.96.0.0/16, 10.244.0.0/24, 172.30.0.1)"
+    )]
     AddressTaken {
         /// The other network.
         network: String,
@@ -42,7 +44,7 @@ pub enum Error {
     #[error("nothing was changed; run it again with --yes to go ahead")]
     Declined,
     /// A component ended.
-    #[error("{name} ended right after its start; its last words are in {}", log.display())]
+    #[error("{name} ended by itself; its last words are in {}", log.display())]
     Died {
         /// The component.
         name: String,

@@ -12,7 +12,11 @@ pub async fn keep_pods_inside() -> Result<(), Error> {
         "*filter\n:KIDP-FORWARD - [0:0]\n-A KIDP-FORWARD -s {POD_CIDR} ! -d {POD_CIDR} -j REJECT\n\
          -I FORWARD -j KIDP-FORWARD\nCOMMIT\n"
     );
-    Cmd::new("iptables-restore").args(["--noflush", "-w", "10"]).stdin(rules).output().await?;
+    Cmd::new("iptables-restore")
+        .args(["--noflush", "-w", "10"])
+        .stdin(rules)
+        .output()
+        .await?;
     Ok(())
 }
 
@@ -33,10 +37,16 @@ pub async fn clean() -> Result<(), Error> {
     for family in ["iptables", "ip6tables"] {
         for table in TABLES {
             // A kernel without IPv6 filtering has nothing to remove.
-            let Ok(saved) = save(family, table).await else { continue };
+            let Ok(saved) = save(family, table).await else {
+                continue;
+            };
             if let Some(script) = removal(table, &saved) {
                 let restore = format!("{family}-restore");
-                Cmd::new(restore).args(["--noflush", "-w", "10"]).stdin(script).output().await?;
+                Cmd::new(restore)
+                    .args(["--noflush", "-w", "10"])
+                    .stdin(script)
+                    .output()
+                    .await?;
             }
         }
     }
@@ -44,7 +54,10 @@ pub async fn clean() -> Result<(), Error> {
 }
 
 async fn save(family: &str, table: &str) -> Result<String, ProcessError> {
-    Cmd::new(format!("{family}-save")).args(["-t", table]).output().await
+    Cmd::new(format!("{family}-save"))
+        .args(["-t", table])
+        .output()
+        .await
 }
 
 fn is_ours(chain: &str) -> bool {
@@ -52,7 +65,9 @@ fn is_ours(chain: &str) -> bool {
 }
 
 fn our_chains(saved: &str) -> impl Iterator<Item = &str> {
-    let names = saved.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
+    let names = saved
+        .lines()
+        .filter_map(|line| line.strip_prefix(':')?.split(' ').next());
     names.filter(|name| is_ours(name))
 }
 
@@ -65,9 +80,14 @@ fn removal(table: &str, saved: &str) -> Option<String> {
     }
     let mut script = format!("*{table}\n");
     for line in saved.lines() {
-        let Some(rule) = line.strip_prefix("-A ") else { continue };
+        let Some(rule) = line.strip_prefix("-A ") else {
+            continue;
+        };
         let owner = rule.split(' ').next().unwrap_or_default();
-        let target = rule.rsplit_once(" -j ").and_then(|(_, t)| t.split(' ').next()).unwrap_or_default();
+        let target = rule
+            .rsplit_once(" -j ")
+            .and_then(|(_, t)| t.split(' ').next())
+            .unwrap_or_default();
         if !is_ours(owner) && is_ours(target) {
             script.push_str(&format!("-D {rule}\n"));
         }
@@ -98,6 +118,9 @@ mod tests {
 
     #[test]
     fn a_table_without_our_chains_is_not_touched() {
-        assert_eq!(removal("nat", "*nat\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n"), None);
+        assert_eq!(
+            removal("nat", "*nat\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n"),
+            None
+        );
     }
 }

@@ -51,9 +51,20 @@ impl HostRecord {
             .iter()
             .filter_map(|name| Some((name.to_string(), std::fs::read_to_string(sysctl_path(name)).ok()?)))
             .collect();
-        let private_mounts = mounts::table().into_iter().filter(|m| !m.shared).map(|m| m.point).collect();
-        let absent = FIXED_FOLDERS.iter().map(PathBuf::from).filter(|folder| !folder.exists());
-        Self { sysctls, private_mounts, absent_folders: absent.collect() }
+        let private_mounts = mounts::table()
+            .into_iter()
+            .filter(|m| !m.shared)
+            .map(|m| m.point)
+            .collect();
+        let absent = FIXED_FOLDERS
+            .iter()
+            .map(PathBuf::from)
+            .filter(|folder| !folder.exists());
+        Self {
+            sysctls,
+            private_mounts,
+            absent_folders: absent.collect(),
+        }
     }
 
     /// The record of a cluster that is, or was, up.
@@ -70,11 +81,16 @@ fn sysctl_path(name: &str) -> PathBuf {
 pub async fn prepare(layout: &Layout) -> Result<(), Error> {
     let record = HostRecord::take();
     let path = layout.host_record();
-    let json = serde_json::to_vec_pretty(&record)
-        .map_err(|e| Error::Record { path: path.clone(), reason: e.to_string() })?;
+    let json = serde_json::to_vec_pretty(&record).map_err(|e| Error::Record {
+        path: path.clone(),
+        reason: e.to_string(),
+    })?;
     std::fs::write(&path, json).map_err(Error::io(&path))?;
     mounts::share_all().map_err(Error::io(Path::new("/")))?;
-    for (name, value) in [("net/ipv4/ip_forward", "1"), ("net/bridge/bridge-nf-call-iptables", "1")] {
+    for (name, value) in [
+        ("net/ipv4/ip_forward", "1"),
+        ("net/bridge/bridge-nf-call-iptables", "1"),
+    ] {
         let path = sysctl_path(name);
         std::fs::write(&path, value).map_err(Error::io(&path))?;
     }
@@ -105,7 +121,9 @@ pub async fn restore(layout: &Layout) {
     for root in cgroup_roots() {
         remove_cgroup(&root);
     }
-    let Some(record) = HostRecord::read(layout) else { return };
+    let Some(record) = HostRecord::read(layout) else {
+        return;
+    };
     for (name, value) in &record.sysctls {
         let path = sysctl_path(name);
         if std::fs::read_to_string(&path).is_ok_and(|now| now != *value) {
@@ -125,13 +143,22 @@ pub fn link_exists(name: &str) -> bool {
 }
 
 fn bridge_ports(bridge: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The cluster's control groups: one a controller with cgroup v1, one alone with v2.
 pub fn cgroup_roots() -> Vec<PathBuf> {
-    hierarchies().into_iter().map(|h| h.join(CGROUP)).filter(|path| path.is_dir()).collect()
+    hierarchies()
+        .into_iter()
+        .map(|h| h.join(CGROUP))
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 fn hierarchies() -> Vec<PathBuf> {
@@ -139,8 +166,14 @@ fn hierarchies() -> Vec<PathBuf> {
     if base.join("cgroup.controllers").exists() {
         return vec![base.to_owned()];
     }
-    let Ok(entries) = std::fs::read_dir(base) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|p| p.is_dir() && !p.is_symlink()).collect()
+    let Ok(entries) = std::fs::read_dir(base) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|p| p.is_dir() && !p.is_symlink())
+        .collect()
 }
 
 fn make_cgroups() -> Result<(), Error> {
@@ -177,8 +210,14 @@ fn remove_cgroup(root: &Path) {
 }
 
 fn children(root: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 #[cfg(test)]

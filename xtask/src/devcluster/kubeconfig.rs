@@ -36,7 +36,10 @@ mod tests {
 
     #[test]
     fn kube_reads_what_is_rendered() {
-        let credential = Credential { certificate: "CERT".into(), key: "KEY".into() };
+        let credential = Credential {
+            certificate: "CERT".into(),
+            key: "KEY".into(),
+        };
         let text = render("https://172.30.0.1:6443", "CA", "admin", &credential);
         let config = kube::config::Kubeconfig::from_yaml(&text).unwrap();
         assert_eq!(config.current_context.as_deref(), Some("kidp-devcluster"));

@@ -68,7 +68,13 @@ impl ClusterHandle {
 
     /// Whether the call that made this handle started the cluster.
     pub fn started_here(&self) -> bool {
-        matches!(self, Self::DevCluster { started_here: true, .. })
+        matches!(
+            self,
+            Self::DevCluster {
+                started_here: true,
+                ..
+            }
+        )
     }
 
     /// Whether images can be imported: only into the development cluster's own containerd.
@@ -83,7 +89,11 @@ impl ClusterHandle {
 
     /// Takes the cluster down if this handle started it.
     pub async fn release(&self) -> Result<(), Error> {
-        if self.started_here() { down(&Layout::from_env()).await } else { Ok(()) }
+        if self.started_here() {
+            down(&Layout::from_env()).await
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -95,7 +105,10 @@ pub async fn ensure() -> Result<ClusterHandle, Error> {
     }
     let layout = Layout::from_env();
     let started_here = up(&layout, true).await?;
-    Ok(ClusterHandle::DevCluster { kubeconfig: layout.kubeconfig(), started_here })
+    Ok(ClusterHandle::DevCluster {
+        kubeconfig: layout.kubeconfig(),
+        started_here,
+    })
 }
 
 /// Brings the development cluster up. Answers whether it had to: a healthy one is left as it is.
@@ -121,7 +134,9 @@ pub async fn down(layout: &Layout) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    Progress::default().step("taking the cluster down", cleanup::run(layout)).await
+    Progress::default()
+        .step("taking the cluster down", cleanup::run(layout))
+        .await
 }
 
 /// What `status` found.
@@ -138,8 +153,15 @@ pub struct Status {
 /// Looks without changing anything.
 pub async fn status(layout: &Layout) -> Status {
     let records = daemon::records(layout);
-    let components = records.iter().map(|r| (r.name.clone(), r.pid, daemon::alive(r))).collect();
-    Status { healthy: up::healthy(layout).await, components, traces: cleanup::leftovers(layout).await }
+    let components = records
+        .iter()
+        .map(|r| (r.name.clone(), r.pid, daemon::alive(r)))
+        .collect();
+    Status {
+        healthy: up::healthy(layout).await,
+        components,
+        traces: cleanup::leftovers(layout).await,
+    }
 }
 
 /// The folder of `ctr`, for importing images.
@@ -158,7 +180,12 @@ fn xtask_binary() -> Result<PathBuf, Error> {
     if own.file_stem().is_some_and(|name| name == "xtask") {
         return Ok(own);
     }
-    let beside = own.ancestors().skip(1).take(2).map(|dir| dir.join("xtask")).find(|path| path.is_file());
+    let beside = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("xtask"))
+        .find(|path| path.is_file());
     beside.ok_or_else(|| Error::Record {
         path: own,
         reason: "the xtask binary is not beside it; run `cargo build -p xtask` first".to_owned(),
@@ -170,20 +197,35 @@ fn lock(layout: &Layout) -> Result<File, Error> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
     }
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(Error::io(&path))?;
     file.lock().map_err(Error::io(&path))?;
     Ok(file)
 }
 
 async fn announce(layout: &Layout, bin: &Binaries) {
     let missing = packages::missing().await;
-    let packages = if missing.is_empty() { "none, all present".to_owned() } else { missing.join(" ") };
-    let build = if bin.built() { "none, all cached" } else { "Kubernetes, containerd, runc, etcd, CoreDNS" };
+    let packages = if missing.is_empty() {
+        "none, all present".to_owned()
+    } else {
+        missing.join(" ")
+    };
+    let build = if bin.built() {
+        "none, all cached"
+    } else {
+        "Kubernetes, containerd, runc, etcd, CoreDNS"
+    };
     eprintln!("The development cluster will set up on this machine:");
     eprintln!("  Debian packages   {packages}");
     eprintln!("  Go builds         {build} (in {})", layout.cache.display());
     eprintln!("  images            built from Debian packages, unless cached");
-    eprintln!("  interfaces        {NODE_BRIDGE} ({NODE_IP}), {POD_BRIDGE} ({POD_CIDR}); route {SERVICE_CIDR}");
+    eprintln!(
+        "  interfaces        {NODE_BRIDGE} ({NODE_IP}), {POD_BRIDGE} ({POD_CIDR}); route {SERVICE_CIDR}"
+    );
     eprintln!("  machine settings  ip_forward, shared mounts, packet filter chains KUBE-* CNI-* KIDP-*");
     eprintln!("  files             {}", layout.state.display());
     eprintln!("`cargo xtask devcluster down` removes all but the packages, the cache and the logs.");

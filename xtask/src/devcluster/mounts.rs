@@ -23,7 +23,10 @@ fn parse(text: &str) -> Vec<Mount> {
             let mut fields = line.split(' ');
             let point = PathBuf::from(unescape(fields.nth(4)?));
             // Optional fields follow the options (field 6) up to a lone dash.
-            let shared = fields.skip(1).take_while(|f| *f != "-").any(|f| f.starts_with("shared:"));
+            let shared = fields
+                .skip(1)
+                .take_while(|f| *f != "-")
+                .any(|f| f.starts_with("shared:"));
             Some(Mount { point, shared })
         })
         .collect()
@@ -38,8 +41,11 @@ fn unescape(text: &str) -> String {
 
 /// Mount points at or under a folder, innermost first.
 pub fn under(root: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        table().into_iter().map(|m| m.point).filter(|point| point.starts_with(root)).collect();
+    let mut found: Vec<PathBuf> = table()
+        .into_iter()
+        .map(|m| m.point)
+        .filter(|point| point.starts_with(root))
+        .collect();
     found.reverse();
     found
 }
@@ -75,8 +81,14 @@ mod tests {
         let text = "22 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/vda rw\n\
                     30 22 0:5 / /dev/a\\040b rw - tmpfs tmpfs rw\n";
         let expected = vec![
-            Mount { point: "/".into(), shared: true },
-            Mount { point: "/dev/a b".into(), shared: false },
+            Mount {
+                point: "/".into(),
+                shared: true,
+            },
+            Mount {
+                point: "/dev/a b".into(),
+                shared: false,
+            },
         ];
         assert_eq!(parse(text), expected);
     }

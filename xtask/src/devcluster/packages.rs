@@ -9,7 +9,10 @@ use crate::process::Cmd;
 pub async fn missing() -> Vec<&'static str> {
     let mut missing = Vec::new();
     for (name, _) in PACKAGES {
-        let query = Cmd::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", name]).output().await;
+        let query = Cmd::new("dpkg-query")
+            .args(["-W", "-f", "${db:Status-Status}", name])
+            .output()
+            .await;
         if query.ok().as_deref() != Some("installed") {
             missing.push(name);
         }
@@ -19,8 +22,16 @@ pub async fn missing() -> Vec<&'static str> {
 
 /// Installs packages with `apt-get`.
 pub async fn install(names: &[&str]) -> Result<(), Error> {
-    let apt = || Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").timeout(Duration::from_mins(10));
+    let apt = || {
+        Cmd::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .timeout(Duration::from_mins(10))
+    };
     apt().args(["update", "-qq"]).output().await?;
-    apt().args(["install", "-y", "-qq", "--no-install-recommends"]).args(names).output().await?;
+    apt()
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(names)
+        .output()
+        .await?;
     Ok(())
 }

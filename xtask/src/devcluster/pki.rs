@@ -36,13 +36,41 @@ pub struct Identity {
 /// Everyone who talks to the API server. Rights come from the built-in roles of the same name, from the node
 /// authorizer, or from `devcluster/manifests/bootstrap.yaml`.
 pub const IDENTITIES: [Identity; 7] = [
-    Identity { component: "admin", user: "kidp-admin", group: Some("system:masters") },
-    Identity { component: "kube-controller-manager", user: "system:kube-controller-manager", group: None },
-    Identity { component: "kube-scheduler", user: "system:kube-scheduler", group: None },
-    Identity { component: "kubelet", user: "system:node:kidp-node", group: Some("system:nodes") },
-    Identity { component: "kube-proxy", user: "system:kube-proxy", group: None },
-    Identity { component: "coredns", user: "kidp:coredns", group: None },
-    Identity { component: "storage-provisioner", user: "kidp:storage-provisioner", group: None },
+    Identity {
+        component: "admin",
+        user: "kidp-admin",
+        group: Some("system:masters"),
+    },
+    Identity {
+        component: "kube-controller-manager",
+        user: "system:kube-controller-manager",
+        group: None,
+    },
+    Identity {
+        component: "kube-scheduler",
+        user: "system:kube-scheduler",
+        group: None,
+    },
+    Identity {
+        component: "kubelet",
+        user: "system:node:kidp-node",
+        group: Some("system:nodes"),
+    },
+    Identity {
+        component: "kube-proxy",
+        user: "system:kube-proxy",
+        group: None,
+    },
+    Identity {
+        component: "coredns",
+        user: "kidp:coredns",
+        group: None,
+    },
+    Identity {
+        component: "storage-provisioner",
+        user: "kidp:storage-provisioner",
+        group: None,
+    },
 ];
 
 /// The authority of one cluster and the files made from it.
@@ -53,7 +81,9 @@ pub struct Pki {
 
 impl std::fmt::Debug for Pki {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pki").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Pki")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,15 +96,30 @@ impl Pki {
         write(&dir.join("ca.crt"), &ca.pem())?;
         write(&dir.join("ca.key"), &ca.key().serialize_pem())?;
         write(&dir.join("front-proxy-ca.crt"), &proxy_ca.pem())?;
-        write(&dir.join("sa.key"), &KeyPair::generate()?.serialize_pem())?;
+        let tokens = KeyPair::generate()?;
+        write(&dir.join("sa.key"), &tokens.serialize_pem())?;
+        write(&dir.join("sa.pub"), &tokens.public_key_pem())?;
         let pki = Self { dir, ca };
-        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", "127.0.0.1"];
-        let api = [&names[..], &["kubernetes.default.svc.cluster.local", NODE_IP, SERVICE_IP]].concat();
+        let names = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "localhost",
+            "127.0.0.1",
+        ];
+        let api = [
+            &names[..],
+            &["kubernetes.default.svc.cluster.local", NODE_IP, SERVICE_IP],
+        ]
+        .concat();
         pki.save("apiserver", &server(&pki.ca, "kube-apiserver", &api)?)?;
         pki.save("kubelet", &server(&pki.ca, NODE_NAME, &[NODE_NAME, NODE_IP])?)?;
         let kubelet_client = client(&pki.ca, "kube-apiserver-kubelet-client", Some("system:masters"))?;
         pki.save("apiserver-kubelet-client", &kubelet_client)?;
-        pki.save("front-proxy-client", &client(&proxy_ca, "front-proxy-client", None)?)?;
+        pki.save(
+            "front-proxy-client",
+            &client(&proxy_ca, "front-proxy-client", None)?,
+        )?;
         Ok(pki)
     }
 
@@ -98,8 +143,11 @@ fn authority(name: &str) -> Result<Issuer, Error> {
     let mut params = CertificateParams::default();
     set_subject(&mut params, name, None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages =
-        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
@@ -119,11 +167,17 @@ fn client(issuer: &Issuer, user: &str, group: Option<&str>) -> Result<Credential
 }
 
 fn issue(issuer: &Issuer, mut params: CertificateParams) -> Result<Credential, Error> {
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+    ];
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, issuer)?;
-    Ok(Credential { certificate: certificate.pem(), key: key.serialize_pem() })
+    Ok(Credential {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 fn set_subject(params: &mut CertificateParams, name: &str, group: Option<&str>) {
@@ -139,8 +193,13 @@ fn set_subject(params: &mut CertificateParams, name: &str, group: Option<&str>) 
 /// Writes a file that only root may read.
 pub fn write(path: &Path, text: &str) -> Result<(), Error> {
     let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.create(true).truncate(true).write(true).mode(0o600).open(path).map_err(Error::io(path))?;
+    let mut file = options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io(path))?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(Error::io(path))
 }
 
@@ -153,10 +212,16 @@ mod tests {
     #[test]
     fn keys_are_for_root_only_and_certificates_are_made() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout { state: dir.path().into(), cache: dir.path().into() };
+        let layout = Layout {
+            state: dir.path().into(),
+            cache: dir.path().into(),
+        };
         std::fs::create_dir_all(layout.pki()).unwrap();
         let pki = Pki::create(&layout).unwrap();
-        let mode = std::fs::metadata(layout.pki().join("ca.key")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(layout.pki().join("ca.key"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let admin = pki.client(&IDENTITIES[0]).unwrap();
         assert!(admin.certificate.starts_with("-----BEGIN CERTIFICATE"));

@@ -53,14 +53,19 @@ pub fn check_network() -> Result<(), Error> {
 
 fn has_capability(status: &str, bit: u32) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|caps| caps >> bit & 1 == 1)
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|caps| caps >> bit & 1 == 1)
 }
 
 fn check_ports() -> Result<(), Error> {
     for (file, kind) in [("tcp", "TCP"), ("tcp6", "TCP"), ("udp", "UDP"), ("udp6", "UDP")] {
         let table = std::fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
         for (address, port) in listeners(&table, kind == "TCP") {
-            let wanted = if kind == "TCP" { PORTS.contains(&port) } else { port == 53 };
+            let wanted = if kind == "TCP" {
+                PORTS.contains(&port)
+            } else {
+                port == 53
+            };
             if wanted && conflicts(&address, port) {
                 return Err(Error::PortTaken { kind, port });
             }
@@ -113,7 +118,7 @@ fn overlapping_route(table: &str) -> Option<(String, String)> {
         let length = u32::from_str_radix(fields.get(7)?, 16).ok()?.count_ones();
         let foreign = length > 0 && device != NODE_BRIDGE && device != POD_BRIDGE;
         let hit = ours.iter().any(|(net, len)| {
-            let mask = u32::MAX << (32 - length.min(*len));
+            let mask = u32::MAX.checked_shl(32 - length.min(*len)).unwrap_or(0);
             u32::from(*net) & mask == u32::from(network) & mask
         });
         (foreign && hit).then(|| (format!("{network}/{length}"), device.to_owned()))
@@ -144,7 +149,10 @@ mod tests {
         assert!(!conflicts("3500007F", 53));
         assert!(conflicts("00000000", 53));
         assert!(conflicts("0100007F", 2379));
-        assert!(!conflicts("020200C0", 2379), "another address of the machine is no conflict");
+        assert!(
+            !conflicts("020200C0", 2379),
+            "another address of the machine is no conflict"
+        );
     }
 
     #[test]
@@ -153,7 +161,10 @@ mod tests {
         let default = format!("{head}eth0 00000000 010200C0 0003 0 0 0 00000000\n");
         assert_eq!(overlapping_route(&default), None);
         let ten = format!("{head}vpn0 0000000A 00000000 0001 0 0 0 000000FF\n");
-        assert_eq!(overlapping_route(&ten), Some(("10.0.0.0/8".into(), "vpn0".into())));
+        assert_eq!(
+            overlapping_route(&ten),
+            Some(("10.0.0.0/8".into(), "vpn0".into()))
+        );
         let ours = format!("{head}kidp0 0000600A 00000000 0001 0 0 0 0000FFFF\n");
         assert_eq!(overlapping_route(&ours), None);
     }

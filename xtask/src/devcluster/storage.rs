@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{
-    LocalVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectReference, PersistentVolume,
-    PersistentVolumeClaim, PersistentVolumeSpec, VolumeNodeAffinity,
+    LocalVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectReference,
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, VolumeNodeAffinity,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
@@ -42,10 +42,16 @@ struct Context {
 /// Runs until the process is ended.
 pub async fn run(kubeconfig: &Path, volumes: PathBuf) -> Result<(), Error> {
     let client = super::client(kubeconfig).await?;
-    let context = Arc::new(Context { client: client.clone(), volumes });
-    let claims = Controller::new(Api::<PersistentVolumeClaim>::all(client.clone()), watcher::Config::default())
-        .run(reconcile_claim, retry, context.clone())
-        .for_each(|result| async { report(result.map(|(object, _)| object.name)) });
+    let context = Arc::new(Context {
+        client: client.clone(),
+        volumes,
+    });
+    let claims = Controller::new(
+        Api::<PersistentVolumeClaim>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .run(reconcile_claim, retry, context.clone())
+    .for_each(|result| async { report(result.map(|(object, _)| object.name)) });
     let released = Controller::new(Api::<PersistentVolume>::all(client), watcher::Config::default())
         .run(reconcile_volume, retry, context)
         .for_each(|result| async { report(result.map(|(object, _)| object.name)) });
@@ -89,9 +95,18 @@ async fn reconcile_volume(volume: Arc<PersistentVolume>, context: Arc<Context>) 
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&folder)(error)),
         _ => {}
     }
-    let preconditions = Some(Preconditions { uid: volume.uid(), ..Preconditions::default() });
-    let params = DeleteParams { preconditions, ..DeleteParams::default() };
-    match Api::<PersistentVolume>::all(context.client.clone()).delete(&volume.name_any(), &params).await {
+    let preconditions = Some(Preconditions {
+        uid: volume.uid(),
+        ..Preconditions::default()
+    });
+    let params = DeleteParams {
+        preconditions,
+        ..DeleteParams::default()
+    };
+    match Api::<PersistentVolume>::all(context.client.clone())
+        .delete(&volume.name_any(), &params)
+        .await
+    {
         Ok(_) => tracing::info!(volume = volume.name_any(), "deleted"),
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
         Err(error) => return Err(error.into()),
@@ -111,14 +126,20 @@ fn volume_for(claim: &PersistentVolumeClaim, volumes: &Path) -> Option<Persisten
     Some(PersistentVolume {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            annotations: Some(BTreeMap::from([(PROVISIONED_BY.to_owned(), PROVISIONER.to_owned())])),
+            annotations: Some(BTreeMap::from([(
+                PROVISIONED_BY.to_owned(),
+                PROVISIONER.to_owned(),
+            )])),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeSpec {
             access_modes: spec.access_modes.clone(),
             capacity: Some(BTreeMap::from([("storage".to_owned(), requested(claim)?)])),
             claim_ref: Some(claim_reference(claim)),
-            local: Some(LocalVolumeSource { path: volumes.join(name).display().to_string(), fs_type: None }),
+            local: Some(LocalVolumeSource {
+                path: volumes.join(name).display().to_string(),
+                fs_type: None,
+            }),
             node_affinity: Some(only_on(node)),
             persistent_volume_reclaim_policy: Some("Delete".to_owned()),
             storage_class_name: Some(CLASS.to_owned()),
@@ -146,19 +167,37 @@ fn only_on(node: &str) -> VolumeNodeAffinity {
         operator: "In".to_owned(),
         values: Some(vec![node.to_owned()]),
     };
-    let term = NodeSelectorTerm { match_expressions: Some(vec![requirement]), ..NodeSelectorTerm::default() };
-    VolumeNodeAffinity { required: Some(NodeSelector { node_selector_terms: vec![term] }) }
+    let term = NodeSelectorTerm {
+        match_expressions: Some(vec![requirement]),
+        ..NodeSelectorTerm::default()
+    };
+    VolumeNodeAffinity {
+        required: Some(NodeSelector {
+            node_selector_terms: vec![term],
+        }),
+    }
 }
 
 fn requested(claim: &PersistentVolumeClaim) -> Option<Quantity> {
-    claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage").cloned()
+    claim
+        .spec
+        .as_ref()?
+        .resources
+        .as_ref()?
+        .requests
+        .as_ref()?
+        .get("storage")
+        .cloned()
 }
 
 /// The size a bound claim of ours asks for, when that is not the size it has. The API server admits growth only, and
 /// it writes quantities in one form, so that comparing the text is enough.
 fn growth(claim: &PersistentVolumeClaim) -> Option<Quantity> {
     let spec = claim.spec.as_ref()?;
-    let bound = claim.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Bound"));
+    let bound = claim
+        .status
+        .as_ref()
+        .is_some_and(|s| s.phase.as_deref() == Some("Bound"));
     if spec.storage_class_name.as_deref() != Some(CLASS) || !bound {
         return None;
     }
@@ -167,12 +206,17 @@ fn growth(claim: &PersistentVolumeClaim) -> Option<Quantity> {
 }
 
 async fn grow(claim: &PersistentVolumeClaim, size: &Quantity, client: &Client) -> Result<(), Error> {
-    let Some(volume) = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) else { return Ok(()) };
+    let Some(volume) = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) else {
+        return Ok(());
+    };
     let params = PatchParams::default();
     let capacity = Patch::Merge(json!({ "spec": { "capacity": { "storage": size } } }));
-    Api::<PersistentVolume>::all(client.clone()).patch(volume, &params, &capacity).await?;
+    Api::<PersistentVolume>::all(client.clone())
+        .patch(volume, &params, &capacity)
+        .await?;
     let status = Patch::Merge(json!({ "status": { "capacity": { "storage": size }, "conditions": null } }));
-    let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &claim.namespace().unwrap_or_default());
+    let claims =
+        Api::<PersistentVolumeClaim>::namespaced(client.clone(), &claim.namespace().unwrap_or_default());
     claims.patch_status(&claim.name_any(), &params, &status).await?;
     tracing::info!(volume, size = size.0, "grown");
     Ok(())
@@ -180,9 +224,18 @@ async fn grow(claim: &PersistentVolumeClaim, size: &Quantity, client: &Client) -
 
 /// Whether a volume is ours, was let go by its claim, and may lose its data.
 fn to_be_deleted(volume: &PersistentVolume) -> bool {
-    let ours = volume.annotations().get(PROVISIONED_BY).is_some_and(|name| name == PROVISIONER);
-    let released = volume.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Released"));
-    let policy = volume.spec.as_ref().and_then(|s| s.persistent_volume_reclaim_policy.as_deref());
+    let ours = volume
+        .annotations()
+        .get(PROVISIONED_BY)
+        .is_some_and(|name| name == PROVISIONER);
+    let released = volume
+        .status
+        .as_ref()
+        .is_some_and(|s| s.phase.as_deref() == Some("Released"));
+    let policy = volume
+        .spec
+        .as_ref()
+        .and_then(|s| s.persistent_volume_reclaim_policy.as_deref());
     ours && released && policy == Some("Delete") && volume.metadata.deletion_timestamp.is_none()
 }
 
@@ -224,7 +277,8 @@ mod tests {
 
     #[test]
     fn growth_is_seen_once() {
-        let bound = |has: &str| claim(&json!({ "status": { "phase": "Bound", "capacity": { "storage": has } } }));
+        let bound =
+            |has: &str| claim(&json!({ "status": { "phase": "Bound", "capacity": { "storage": has } } }));
         assert_eq!(growth(&bound("500Mi")), Some(Quantity("1Gi".into())));
         assert_eq!(growth(&bound("1Gi")), None);
         assert_eq!(growth(&claim(&json!({}))), None);

@@ -24,7 +24,9 @@ pub async fn healthy(layout: &Layout) -> bool {
     if records.len() != 9 || !records.iter().all(daemon::alive) {
         return false;
     }
-    let Ok(client) = wait::client(&layout.kubeconfig()).await else { return false };
+    let Ok(client) = wait::client(&layout.kubeconfig()).await else {
+        return false;
+    };
     let checks = async { wait::api_ready(&client).await && wait::node_ready(&client).await };
     let api = tokio::time::timeout(Duration::from_secs(10), checks).await;
     api == Ok(true) && wait::http_ok("127.0.0.1:8186", "/ready").await
@@ -39,8 +41,14 @@ pub async fn run(layout: &Layout, progress: &Progress) -> Result<(), Error> {
     }
     let bin = build(layout, progress).await?;
     let archives = images::build_all(layout, progress).await?;
-    progress.step("removing what an earlier cluster left", cleanup::run(layout)).await?;
-    progress.step("checking ports and addresses", async { preflight::check_network() }).await?;
+    progress
+        .step("removing what an earlier cluster left", cleanup::run(layout))
+        .await?;
+    progress
+        .step("checking ports and addresses", async {
+            preflight::check_network()
+        })
+        .await?;
     let started = start(layout, &bin, &archives, progress).await;
     if started.is_err() {
         progress.note("taking down what was started; the logs stay");
@@ -52,10 +60,21 @@ pub async fn run(layout: &Layout, progress: &Progress) -> Result<(), Error> {
 async fn build(layout: &Layout, progress: &Progress) -> Result<Binaries, Error> {
     let mut bin = Binaries::locate(layout)?;
     if !bin.built() {
-        bin.node = progress.step("building containerd, runc and etcd", binaries::build(layout, NODE)).await?;
-        bin.control_plane =
-            progress.step("building Kubernetes (minutes)", binaries::build(layout, CONTROL_PLANE)).await?;
-        bin.dns = progress.step("building CoreDNS", binaries::build(layout, DNS)).await?;
+        bin.node = progress
+            .step(
+                "building containerd, runc and etcd",
+                binaries::build(layout, NODE),
+            )
+            .await?;
+        bin.control_plane = progress
+            .step(
+                "building Kubernetes (minutes)",
+                binaries::build(layout, CONTROL_PLANE),
+            )
+            .await?;
+        bin.dns = progress
+            .step("building CoreDNS", binaries::build(layout, DNS))
+            .await?;
     }
     Ok(bin)
 }
@@ -66,8 +85,14 @@ async fn start(
     archives: &[images::Archive],
     progress: &Progress,
 ) -> Result<(), Error> {
-    progress.step("certificates and configuration", async { write_files(layout, bin) }).await?;
-    progress.step("network, control groups and mounts", host::prepare(layout)).await?;
+    progress
+        .step("certificates and configuration", async {
+            write_files(layout, bin)
+        })
+        .await?;
+    progress
+        .step("network, control groups and mounts", host::prepare(layout))
+        .await?;
     let client = wait::client(&layout.kubeconfig()).await?;
     let control_plane = start_control_plane(layout, bin, &client);
     let runtime = start_runtime(layout, bin, archives);
@@ -76,7 +101,10 @@ async fn start(
     progress.step("node", start_node(layout, bin, &client)).await?;
     let ready = async {
         let (dns, api) = ("CoreDNS", "the default service account");
-        wait::until(layout, dns, COMPONENT_DEADLINE, || wait::http_ok("127.0.0.1:8186", "/ready")).await?;
+        wait::until(layout, dns, COMPONENT_DEADLINE, || {
+            wait::http_ok("127.0.0.1:8186", "/ready")
+        })
+        .await?;
         wait::until(layout, api, COMPONENT_DEADLINE, || wait::default_account(&client)).await
     };
     progress.step("names and service accounts", ready).await
@@ -85,7 +113,10 @@ async fn start(
 async fn start_control_plane(layout: &Layout, bin: &Binaries, client: &Client) -> Result<(), Error> {
     run_daemon(layout, bin, &components::etcd(layout, bin))?;
     run_daemon(layout, bin, &components::apiserver(layout, bin))?;
-    wait::until(layout, "the API server", COMPONENT_DEADLINE, || wait::api_ready(client)).await?;
+    wait::until(layout, "the API server", COMPONENT_DEADLINE, || {
+        wait::api_ready(client)
+    })
+    .await?;
     run_daemon(layout, bin, &components::controller_manager(layout, bin))?;
     run_daemon(layout, bin, &components::scheduler(layout, bin))?;
     Cmd::new(bin.control_plane.join("kubectl"))
@@ -101,7 +132,11 @@ async fn start_runtime(layout: &Layout, bin: &Binaries, archives: &[images::Arch
     run_daemon(layout, bin, &components::containerd(layout, bin))?;
     let version = || {
         let socket = layout.containerd_socket();
-        Cmd::new(bin.node.join("ctr")).arg("-a").arg(socket).arg("version").succeeds()
+        Cmd::new(bin.node.join("ctr"))
+            .arg("-a")
+            .arg(socket)
+            .arg("version")
+            .succeeds()
     };
     wait::until(layout, "containerd", COMPONENT_DEADLINE, version).await?;
     for archive in archives {
@@ -119,9 +154,18 @@ async fn start_node(layout: &Layout, bin: &Binaries, client: &Client) -> Result<
     ] {
         run_daemon(layout, bin, &daemon)?;
     }
-    wait::until(layout, "the node", COMPONENT_DEADLINE, || wait::node_ready(client)).await?;
-    for (what, address) in [("the kubelet", "127.0.0.1:10248"), ("kube-proxy", "127.0.0.1:10256")] {
-        wait::until(layout, what, COMPONENT_DEADLINE, || wait::http_ok(address, "/healthz")).await?;
+    wait::until(layout, "the node", COMPONENT_DEADLINE, || {
+        wait::node_ready(client)
+    })
+    .await?;
+    for (what, address) in [
+        ("the kubelet", "127.0.0.1:10248"),
+        ("kube-proxy", "127.0.0.1:10256"),
+    ] {
+        wait::until(layout, what, COMPONENT_DEADLINE, || {
+            wait::http_ok(address, "/healthz")
+        })
+        .await?;
     }
     Ok(())
 }
@@ -135,14 +179,25 @@ fn run_daemon(layout: &Layout, bin: &Binaries, daemon: &Daemon) -> Result<(), Er
 fn write_files(layout: &Layout, bin: &Binaries) -> Result<(), Error> {
     // The logs of the cluster before this one go only now, so that they can be read after a `down`.
     let _ = std::fs::remove_dir_all(layout.logs());
-    let folders = [layout.logs(), layout.pki(), layout.pids(), layout.conf(), layout.volumes()];
+    let folders = [
+        layout.logs(),
+        layout.pki(),
+        layout.pids(),
+        layout.conf(),
+        layout.volumes(),
+    ];
     for folder in folders.iter().chain([&layout.state.join("bin")]) {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
     config::write_all(layout, bin)?;
     let pki = Pki::create(layout)?;
     for identity in IDENTITIES {
-        let text = kubeconfig::render(API_SERVER, &pki.ca_pem(), identity.component, &pki.client(&identity)?);
+        let text = kubeconfig::render(
+            API_SERVER,
+            &pki.ca_pem(),
+            identity.component,
+            &pki.client(&identity)?,
+        );
         let path = match identity.component {
             "admin" => layout.kubeconfig(),
             other => layout.component_kubeconfig(other),

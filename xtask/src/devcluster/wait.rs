@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Error, NODE_NAME};
+use super::{Error, NODE_NAME, daemon};
 use crate::paths::Layout;
 
 /// A client for a kubeconfig file, whatever `KUBECONFIG` says.
@@ -23,7 +23,7 @@ pub async fn client(kubeconfig: &Path) -> Result<Client, Error> {
     Ok(Client::try_from(config)?)
 }
 
-/// Asks again and again until the answer is yes.
+/// Asks again and again until the answer is yes, or a component has ended, or time is up.
 pub async fn until<F, Fut>(layout: &Layout, what: &str, limit: Duration, mut ask: F) -> Result<(), Error>
 where
     F: FnMut() -> Fut,
@@ -35,9 +35,20 @@ where
         if answer == Ok(true) {
             return Ok(());
         }
+        if let Some(dead) = daemon::records(layout)
+            .into_iter()
+            .find(|record| !daemon::alive(record))
+        {
+            let log = layout.logs().join(format!("{}.log", dead.name));
+            return Err(Error::Died { name: dead.name, log });
+        }
         if Instant::now() > deadline {
             let (what, seconds) = (what.to_owned(), limit.as_secs());
-            return Err(Error::NotReady { what, seconds, logs: layout.logs() });
+            return Err(Error::NotReady {
+                what,
+                seconds,
+                logs: layout.logs(),
+            });
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -45,30 +56,46 @@ where
 
 /// Whether the API server says it is ready.
 pub async fn api_ready(client: &Client) -> bool {
-    let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else { return false };
+    let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else {
+        return false;
+    };
     client.request_text(request).await.is_ok_and(|text| text == "ok")
 }
 
 /// Whether the node is ready to run pods.
 pub async fn node_ready(client: &Client) -> bool {
     let node = Api::<Node>::all(client.clone()).get(NODE_NAME).await;
-    let conditions = node.ok().and_then(|n| n.status).and_then(|s| s.conditions).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    let conditions = node
+        .ok()
+        .and_then(|n| n.status)
+        .and_then(|s| s.conditions)
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// Whether pods can be made in the default namespace.
 pub async fn default_account(client: &Client) -> bool {
-    Api::<ServiceAccount>::namespaced(client.clone(), "default").get("default").await.is_ok()
+    Api::<ServiceAccount>::namespaced(client.clone(), "default")
+        .get("default")
+        .await
+        .is_ok()
 }
 
 /// Whether a plain HTTP address answers 200.
 pub async fn http_ok(address: &str, path: &str) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())
+            .await?;
         let mut head = [0_u8; 12];
         stream.read_exact(&mut head).await?;
         Ok::<_, std::io::Error>(head.ends_with(b" 200"))
     };
-    matches!(tokio::time::timeout(Duration::from_secs(3), ask).await, Ok(Ok(true)))
+    matches!(
+        tokio::time::timeout(Duration::from_secs(3), ask).await,
+        Ok(Ok(true))
+    )
 }

@@ -54,14 +54,26 @@ pub fn pack(target: &Path, tags: &[String], config: &ImageConfig, layer: &Path) 
     };
     write(&mut tar).map_err(ImageError::io(target))?;
     drop(tar);
-    temp.persist(target).map_err(|e| ImageError::Io { path: target.to_owned(), source: e.error })?;
+    temp.persist(target).map_err(|e| ImageError::Io {
+        path: target.to_owned(),
+        source: e.error,
+    })?;
     Ok(())
 }
 
 /// The OCI configuration of an image with one layer.
 fn config_json(config: &ImageConfig, layer_digest: &str) -> serde_json::Value {
-    let env: Vec<String> = config.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let set = |names: &[String]| names.iter().map(|name| (name.clone(), json!({}))).collect::<BTreeMap<_, _>>();
+    let env: Vec<String> = config
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let set = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| (name.clone(), json!({})))
+            .collect::<BTreeMap<_, _>>()
+    };
     json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",

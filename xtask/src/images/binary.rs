@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::archive::{ImageConfig, append, pack};
 use super::ImageError;
+use super::archive::{ImageConfig, append, pack};
 use crate::process::Cmd;
 
-const PASSWD: &str = "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n";
+const PASSWD: &str =
+    "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnonroot:x:65532:\n";
 
 /// Makes a docker-archive `<binary>.image.tar` beside nothing of the checkout: in `out_dir`. The program is the entry
@@ -20,11 +21,16 @@ pub async fn pack_binary(
     extra_files: &[(PathBuf, String)],
     out_dir: &Path,
 ) -> Result<PathBuf, ImageError> {
-    let name = binary.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = binary
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let entry = format!("/usr/local/bin/{name}");
     let said = Cmd::new("ldd").arg(binary).output().await.unwrap_or_default();
-    let libraries = libraries(&said)
-        .map_err(|library| ImageError::MissingLibrary { binary: binary.display().to_string(), library })?;
+    let libraries = libraries(&said).map_err(|library| ImageError::MissingLibrary {
+        binary: binary.display().to_string(),
+        library,
+    })?;
     let temp = tempfile::tempdir().map_err(ImageError::io("/tmp"))?;
     let layer = temp.path().join("layer.tar");
     let files = std::iter::once((binary.to_owned(), entry.clone()))
@@ -55,7 +61,8 @@ fn write_layer(layer: &Path, files: impl Iterator<Item = (PathBuf, String)>) -> 
         header.set_uid(owner);
         header.set_gid(owner);
         header.set_size(0);
-        tar.append_data(&mut header, dir, std::io::empty()).map_err(fail)?;
+        tar.append_data(&mut header, dir, std::io::empty())
+            .map_err(fail)?;
     }
     for (source, target) in files {
         // The content behind links, so that a library is found by the name that the program asks for.
@@ -65,7 +72,8 @@ fn write_layer(layer: &Path, files: impl Iterator<Item = (PathBuf, String)>) -> 
         header.set_metadata(&metadata);
         header.set_uid(0);
         header.set_gid(0);
-        tar.append_data(&mut header, target.trim_start_matches('/'), &mut file).map_err(fail)?;
+        tar.append_data(&mut header, target.trim_start_matches('/'), &mut file)
+            .map_err(fail)?;
     }
     tar.finish().map_err(fail)
 }
@@ -96,9 +104,15 @@ mod tests {
     fn ldd_is_parsed() {
         let said = "\tlinux-vdso.so.1 (0x00007ffd)\n\tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x1)\n\
                     \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x2)\n\t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
-        let expected =
-            ["/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
-        assert_eq!(libraries(said), Ok(expected.into_iter().map(String::from).collect()));
+        let expected = [
+            "/lib/x86_64-linux-gnu/libgcc_s.so.1",
+            "/lib/x86_64-linux-gnu/libc.so.6",
+            "/lib64/ld-linux-x86-64.so.2",
+        ];
+        assert_eq!(
+            libraries(said),
+            Ok(expected.into_iter().map(String::from).collect())
+        );
         assert_eq!(libraries("\tlibx.so => not found\n"), Err("libx.so".to_owned()));
         assert_eq!(libraries("\tstatically linked\n"), Ok(BTreeSet::new()));
     }
@@ -106,7 +120,9 @@ mod tests {
     #[tokio::test]
     async fn a_program_is_packed_with_its_libraries() {
         let dir = tempfile::tempdir().unwrap();
-        let tar = pack_binary("localhost/true:dev", Path::new("/bin/true"), &[], dir.path()).await.unwrap();
+        let tar = pack_binary("localhost/true:dev", Path::new("/bin/true"), &[], dir.path())
+            .await
+            .unwrap();
         let layer = tar::Archive::new(File::open(tar).unwrap())
             .entries()
             .unwrap()

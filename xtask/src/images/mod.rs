@@ -39,7 +39,9 @@ pub enum ImageError {
         known: String,
     },
     /// This machine's apt has no Debian.
-    #[error("no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d; images are built from Debian packages")]
+    #[error(
+        "no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d; images are built from Debian packages"
+    )]
     NoMirror,
     /// A shared library that the loader does not find.
     #[error("`{binary}` needs {library}, which is not on this machine")]
@@ -93,21 +95,37 @@ pub async fn build_all(layout: &Layout, progress: &Progress) -> Result<Vec<Archi
 /// Builds one image by its name.
 pub async fn build_named(layout: &Layout, name: &str, progress: &Progress) -> Result<Archive, ImageError> {
     let recipes = recipe::all()?;
-    let known = || recipes.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ");
+    let known = || {
+        recipes
+            .iter()
+            .map(|r| r.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let recipe = recipes
         .iter()
         .find(|r| r.name == name)
-        .ok_or_else(|| ImageError::Unknown { name: name.to_owned(), known: known() })?;
+        .ok_or_else(|| ImageError::Unknown {
+            name: name.to_owned(),
+            known: known(),
+        })?;
     build(layout, recipe, progress).await
 }
 
 async fn build(layout: &Layout, recipe: &Recipe, progress: &Progress) -> Result<Archive, ImageError> {
-    let path = layout.cache.join("images").join(&recipe.hash).join(format!("{}.tar", recipe.name));
+    let path = layout
+        .cache
+        .join("images")
+        .join(&recipe.hash)
+        .join(format!("{}.tar", recipe.name));
     if !path.is_file() {
         let name = format!("building image {}", recipe.name);
         progress.step(&name, rootfs::build(recipe, &path)).await?;
     }
-    Ok(Archive { name: recipe.name.clone(), path })
+    Ok(Archive {
+        name: recipe.name.clone(),
+        path,
+    })
 }
 
 /// Imports a docker-archive into the development cluster, so that pods can name its tags.

@@ -98,8 +98,10 @@ pub fn all() -> Result<Vec<Recipe>, ImageError> {
 fn load(dir: &Path) -> Result<Recipe, ImageError> {
     let path = dir.join("recipe.yaml");
     let text = std::fs::read_to_string(&path).map_err(ImageError::io(&path))?;
-    let spec: Spec = serde_yaml_ng::from_str(&text)
-        .map_err(|e| ImageError::Recipe { path: path.clone(), reason: e.to_string() })?;
+    let spec: Spec = serde_yaml_ng::from_str(&text).map_err(|e| ImageError::Recipe {
+        path: path.clone(),
+        reason: e.to_string(),
+    })?;
     let used: Vec<&String> = match &spec.source {
         Source::Program(file) => vec![file],
         Source::Debian(debian) => debian.files.values().collect(),
@@ -110,8 +112,16 @@ fn load(dir: &Path) -> Result<Recipe, ImageError> {
         parts.push(std::fs::read_to_string(&path).map_err(ImageError::io(&path))?);
     }
     let hash = key(&parts.iter().map(String::as_str).collect::<Vec<_>>());
-    let name = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Recipe { name, dir: dir.to_owned(), hash, spec })
+    let name = dir
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Recipe {
+        name,
+        dir: dir.to_owned(),
+        hash,
+        spec,
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +132,10 @@ mod tests {
     fn every_recipe_of_the_checkout_loads() {
         let recipes = all().unwrap();
         let names: Vec<&str> = recipes.iter().map(|r| r.name.as_str()).collect();
-        assert!(names.contains(&"pause") && names.contains(&"postgres-15"), "{names:?}");
+        assert!(
+            names.contains(&"pause") && names.contains(&"postgres-15"),
+            "{names:?}"
+        );
         for recipe in &recipes {
             assert!(!recipe.spec.tags.is_empty() && recipe.hash.len() == 64);
         }
@@ -130,9 +143,15 @@ mod tests {
 
     #[test]
     fn postgres_has_the_official_ids_and_entry_point() {
-        let recipe = all().unwrap().into_iter().find(|r| r.name == "postgres-15").unwrap();
+        let recipe = all()
+            .unwrap()
+            .into_iter()
+            .find(|r| r.name == "postgres-15")
+            .unwrap();
         assert_eq!(recipe.spec.config.entrypoint, ["docker-entrypoint.sh"]);
-        let Source::Debian(debian) = recipe.spec.source else { panic!("a Debian image") };
+        let Source::Debian(debian) = recipe.spec.source else {
+            panic!("a Debian image")
+        };
         assert!(debian.users.iter().any(|u| u.name == "postgres" && u.id == 999));
     }
 }

@@ -50,13 +50,22 @@ async fn program(recipe: &Recipe, file: &str, layer: &Path) -> Result<(), ImageE
     let out = std::fs::File::create(layer).map_err(ImageError::io(layer))?;
     let mut tar = tar::Builder::new(out);
     let mut input = std::fs::File::open(&binary).map_err(ImageError::io(&binary))?;
-    tar.append_file(&recipe.name, &mut input).and_then(|()| tar.finish()).map_err(ImageError::io(layer))
+    tar.append_file(&recipe.name, &mut input)
+        .and_then(|()| tar.finish())
+        .map_err(ImageError::io(layer))
 }
 
 async fn bootstrap(recipe: &Recipe, debian: &Debian, layer: &Path, version: &Path) -> Result<(), ImageError> {
-    let mut command = Cmd::new("mmdebstrap").timeout(BUILD_DEADLINE).args(["--mode=root", "--variant=minbase"]);
+    let mut command = Cmd::new("mmdebstrap")
+        .timeout(BUILD_DEADLINE)
+        .args(["--mode=root", "--variant=minbase"]);
     command = command.arg(format!("--include={}", debian.packages.join(",")));
-    for pattern in ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"] {
+    for pattern in [
+        "/usr/share/doc/*",
+        "/usr/share/man/*",
+        "/usr/share/info/*",
+        "/usr/share/locale/*",
+    ] {
         command = command.arg(format!("--dpkgopt=path-exclude={pattern}"));
     }
     for line in user_lines(debian).iter().chain(&debian.before) {
@@ -68,15 +77,27 @@ async fn bootstrap(recipe: &Recipe, debian: &Debian, layer: &Path, version: &Pat
     }
     for (target, source) in &debian.files {
         let source = recipe.dir.join(source);
-        command = command.arg(format!("--customize-hook=install -D -m 0755 {} \"$1{target}\"", source.display()));
+        command = command.arg(format!(
+            "--customize-hook=install -D -m 0755 {} \"$1{target}\"",
+            source.display()
+        ));
     }
     for line in &debian.after {
         command = command.arg(format!("--customize-hook={line}"));
     }
-    for pattern in TRIMMED.iter().copied().chain(debian.remove.iter().map(String::as_str)) {
+    for pattern in TRIMMED
+        .iter()
+        .copied()
+        .chain(debian.remove.iter().map(String::as_str))
+    {
         command = command.arg(format!("--customize-hook=rm -rf \"$1\"{pattern}"));
     }
-    command.arg(&debian.suite).arg(layer).args(mirrors(&debian.suite)?).output().await?;
+    command
+        .arg(&debian.suite)
+        .arg(layer)
+        .args(mirrors(&debian.suite)?)
+        .output()
+        .await?;
     Ok(())
 }
 
@@ -95,7 +116,10 @@ fn user_lines(debian: &Debian) -> Vec<String> {
 /// `docker.io/library/postgres:15` and `15.18-0+deb12u1` make `docker.io/library/postgres:15.18`.
 fn version_tag(tag: &str, version: &str) -> Option<String> {
     let without_epoch = version.trim().rsplit(':').next()?;
-    let upstream = without_epoch.split(['-', '+', '~']).next().filter(|v| !v.is_empty())?;
+    let upstream = without_epoch
+        .split(['-', '+', '~'])
+        .next()
+        .filter(|v| !v.is_empty())?;
     let (repository, _) = tag.rsplit_once(':')?;
     Some(format!("{repository}:{upstream}")).filter(|full| full != tag)
 }
@@ -109,9 +133,16 @@ fn mirrors(suite: &str) -> Result<Vec<String>, ImageError> {
     let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
     let mut urls: Vec<String> = texts.flat_map(|text| debian_urls(&text)).collect();
     urls.dedup();
-    let main = urls.iter().find(|url| !url.contains("security")).ok_or(ImageError::NoMirror)?;
+    let main = urls
+        .iter()
+        .find(|url| !url.contains("security"))
+        .ok_or(ImageError::NoMirror)?;
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let signed = if Path::new(keyring).exists() { format!("[signed-by={keyring}] ") } else { String::new() };
+    let signed = if Path::new(keyring).exists() {
+        format!("[signed-by={keyring}] ")
+    } else {
+        String::new()
+    };
     let mut lines = vec![format!("deb {signed}{main} {suite} main")];
     lines.push(format!("deb {signed}{main} {suite}-updates main"));
     if let Some(security) = urls.iter().find(|url| url.contains("security")) {
@@ -126,8 +157,14 @@ fn debian_urls(text: &str) -> Vec<String> {
         let path = url.trim_end_matches('/');
         url.contains("://") && (path.ends_with("/debian") || path.ends_with("/debian-security"))
     };
-    let lines = text.lines().map(str::trim).filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"));
-    lines.flat_map(|line| line.split_whitespace().filter(is_debian)).map(str::to_owned).collect()
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"));
+    lines
+        .flat_map(|line| line.split_whitespace().filter(is_debian))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -136,7 +173,8 @@ mod tests {
 
     #[test]
     fn mirrors_are_read_from_both_formats() {
-        let new = "Types: deb\n# http://old.example/debian\nURIs: http://mirror.example/debian\nSuites: bookworm\n";
+        let new =
+            "Types: deb\n# http://old.example/debian\nURIs: http://mirror.example/debian\nSuites: bookworm\n";
         assert_eq!(debian_urls(new), ["http://mirror.example/debian"]);
         let old = "deb [arch=amd64] https://m.example/debian/ bookworm main\n# deb http://x.example/debian y\n\
                    deb https://other.example/apt z main\n";
@@ -146,8 +184,14 @@ mod tests {
     #[test]
     fn the_full_version_becomes_a_tag() {
         let tag = "docker.io/library/postgres:15";
-        assert_eq!(version_tag(tag, "15.18-0+deb12u1\n").as_deref(), Some("docker.io/library/postgres:15.18"));
-        assert_eq!(version_tag("redis:8", "5:8.0.2-1").as_deref(), Some("redis:8.0.2"));
+        assert_eq!(
+            version_tag(tag, "15.18-0+deb12u1\n").as_deref(),
+            Some("docker.io/library/postgres:15.18")
+        );
+        assert_eq!(
+            version_tag("redis:8", "5:8.0.2-1").as_deref(),
+            Some("redis:8.0.2")
+        );
         assert_eq!(version_tag(tag, ""), None);
     }
 }
