@@ -1,1 +1,1 @@
-//! placeholder
+//! Runnable examples of embedding the SDK: see `examples/render.rs` and `examples/embed.rs`.

@@ -9,7 +9,9 @@ pub mod provisioner;
 pub mod registry;
 pub mod resources;
 
+pub use apply::{ApplyError, Options};
 pub use instance::{Credentials, Instance};
 pub use manifests::{Applied, Manifests, Prepared};
-pub use provisioner::{Capabilities, Connection, Provisioner, Readiness};
+pub use observe::Observed;
+pub use provisioner::{Capabilities, Connection, Deprovisioned, Provisioner, Readiness};
 pub use registry::Registry;

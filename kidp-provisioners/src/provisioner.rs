@@ -79,7 +79,11 @@ pub trait Provisioner: Send + Sync {
     fn credentials(&self, instance: &Instance, password: String) -> Credentials;
 
     /// Renders every object of the instance.
-    fn build(&self, instance: &Instance, credentials: &Credentials) -> Result<Manifests<Prepared>, BuildError>;
+    fn build(
+        &self,
+        instance: &Instance,
+        credentials: &Credentials,
+    ) -> Result<Manifests<Prepared>, BuildError>;
 
     /// Judges what was observed.
     fn readiness(&self, instance: &Instance, observed: &Observed) -> Readiness;
@@ -94,14 +98,12 @@ pub trait Provisioner: Send + Sync {
         client: &Client,
         instance: &Instance,
         options: &apply::Options,
-    ) -> Result<Manifests<Applied>, ApplyError>
-    {
+    ) -> Result<Manifests<Applied>, ApplyError> {
         apply::provision(self, client, instance, options).await
     }
 
     /// Reads the state of the instance's objects.
-    async fn observe(&self, client: &Client, instance: &Instance) -> Result<Observed, ApplyError>
-    {
+    async fn observe(&self, client: &Client, instance: &Instance) -> Result<Observed, ApplyError> {
         observe::observe(client, instance).await
     }
 
@@ -111,9 +113,17 @@ pub trait Provisioner: Send + Sync {
         client: &Client,
         instance: &Instance,
         policy: DeletionPolicy,
-    ) -> Result<Deprovisioned, ApplyError>
-    {
+    ) -> Result<Deprovisioned, ApplyError> {
         apply::deprovision(client, instance, policy).await
+    }
+
+    /// What differs between the instance and the cluster, field by field; values of Secrets are hidden. Reads only.
+    async fn drift(
+        &self,
+        client: &Client,
+        instance: &Instance,
+    ) -> Result<Vec<kidp_drift::Change>, ApplyError> {
+        apply::drift(self, client, instance).await
     }
 
     /// The engine as it is listed in a broker's root document.
@@ -123,7 +133,10 @@ pub trait Provisioner: Send + Sync {
             resource_type: self.resource_type(),
             provider: self.engine().to_string(),
             versions: capabilities.versions,
-            sizes: kidp_core::size::Size::ALL.iter().map(ToString::to_string).collect(),
+            sizes: kidp_core::size::Size::ALL
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             high_availability: capabilities.high_availability,
             parameters: capabilities.parameters,
         }

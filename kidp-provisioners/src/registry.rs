@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kidp_core::instance::{Engine, ResourceType};
 
+use crate::engines::postgresql::Postgresql;
 use crate::provisioner::Provisioner;
 
 /// Provisioners by kind and engine.
@@ -13,18 +14,26 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Every engine that KIDP has, with official images and default settings.
+    pub fn standard() -> Self {
+        Self::default().with(Arc::new(Postgresql::default()))
+    }
+
     /// Adds an engine; a later one replaces an earlier one of the same kind and engine.
     #[must_use]
     pub fn with(mut self, provisioner: Arc<dyn Provisioner>) -> Self {
-        self.provisioners
-            .retain(|p| (p.resource_type(), p.engine()) != (provisioner.resource_type(), provisioner.engine()));
+        self.provisioners.retain(|p| {
+            (p.resource_type(), p.engine()) != (provisioner.resource_type(), provisioner.engine())
+        });
         self.provisioners.push(provisioner);
         self
     }
 
     /// The provisioner of a kind and engine.
     pub fn get(&self, resource_type: ResourceType, engine: Engine) -> Option<&Arc<dyn Provisioner>> {
-        self.provisioners.iter().find(|p| p.resource_type() == resource_type && p.engine() == engine)
+        self.provisioners
+            .iter()
+            .find(|p| p.resource_type() == resource_type && p.engine() == engine)
     }
 
     /// Every provisioner.

@@ -1,0 +1,77 @@
+//! The credentials of an instance: read from its Secret, or made once.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ApiResource, DynamicObject};
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::ownership::{self, Ownership};
+use super::request::Cluster;
+use super::{ApplyError, Scope};
+use crate::instance::Credentials;
+
+/// Letters and digits, 190 bits: some official entrypoints splice a password into their own language.
+const PASSWORD_LENGTH: usize = 32;
+
+/// A new password, from the thread's cryptographic generator.
+pub(super) fn password() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH)
+}
+
+/// The Secret of an instance.
+pub(super) enum Found {
+    /// There is none.
+    None,
+    /// The instance's own.
+    Ours(Credentials, DynamicObject),
+    /// Left by an earlier instance of this name.
+    Retained(Credentials, DynamicObject),
+}
+
+/// Looks for the Secret.
+pub(super) async fn find(cluster: &Cluster<'_>, scope: &Scope<'_>) -> Result<Found, ApplyError> {
+    let name = scope.secret();
+    let Some(secret) = cluster.get(&ApiResource::erase::<Secret>(&()), &name).await? else {
+        return Ok(Found::None);
+    };
+    let ownership = ownership::of(&secret.metadata, scope);
+    ownership.require_usable(|| format!("Secret/{name}"))?;
+    let credentials = read(&name, &secret)?;
+    Ok(if ownership == Ownership::Retained {
+        Found::Retained(credentials, secret)
+    } else {
+        Found::Ours(credentials, secret)
+    })
+}
+
+fn read(name: &str, secret: &DynamicObject) -> Result<Credentials, ApplyError> {
+    let entry = |key: &'static str| {
+        let value = secret.data.get("data").and_then(|data| data.get(key)).cloned();
+        value
+            .and_then(|value| serde_json::from_value::<ByteString>(value).ok())
+            .and_then(|bytes| String::from_utf8(bytes.0).ok())
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| ApplyError::BrokenSecret {
+                secret: name.to_owned(),
+                key,
+            })
+    };
+    Ok(Credentials {
+        username: entry("username")?,
+        password: entry("password")?,
+        database: entry("database")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::password;
+
+    #[test]
+    fn passwords_are_letters_and_digits_and_differ() {
+        let (a, b) = (password(), password());
+        assert_eq!(a.len(), 32);
+        assert!(a.bytes().all(|c| c.is_ascii_alphanumeric()));
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,43 @@
+//! What differs between the rendered objects and the cluster, for a report: reads, never writes.
+
+use futures::future::try_join_all;
+use kidp_drift::Change;
+use kube::Client;
+
+use super::credentials::{self, Found};
+use super::request::Cluster;
+use super::{ApplyError, REQUEST_TIMEOUT, as_json};
+use crate::instance::Instance;
+use crate::provisioner::Provisioner;
+use crate::resources::meta::Scope;
+
+pub(crate) async fn drift<P: Provisioner + ?Sized>(
+    provisioner: &P,
+    client: &Client,
+    instance: &Instance,
+) -> Result<Vec<Change>, ApplyError> {
+    let cluster = Cluster::new(client, instance, REQUEST_TIMEOUT);
+    let scope = Scope::new(instance);
+    let credentials = match credentials::find(&cluster, &scope).await? {
+        // No other object holds the password, so what is missing is reported and the rest compared as it is.
+        Found::None => provisioner.credentials(instance, String::new()),
+        Found::Ours(credentials, _) | Found::Retained(credentials, _) => credentials,
+    };
+    let manifests = provisioner.build(instance, &credentials)?;
+    let objects = manifests.objects();
+    let live = try_join_all(objects.iter().map(|o| cluster.get(o.resource(), o.name()))).await?;
+    let mut changes = Vec::new();
+    for (object, live) in objects.iter().zip(&live) {
+        let found = match live {
+            Some(live) => kidp_drift::diff(object.json(), &as_json(live)),
+            None => vec![Change::missing(object.key())],
+        };
+        let hide = object.is_secret();
+        changes.extend(
+            found
+                .into_iter()
+                .map(|change| if hide { change.redacted() } else { change }),
+        );
+    }
+    Ok(changes)
+}

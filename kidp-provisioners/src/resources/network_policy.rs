@@ -1,0 +1,46 @@
+//! Who may connect: pods of the same namespace that say so by label, and nobody else.
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kidp_core::labels;
+
+use super::meta::{Scope, object_meta};
+use super::service::Port;
+
+/// Admits pods labelled `platform.company.com/client-of: <base>` to the engine's ports.
+///
+/// Outgoing traffic is left alone: foreign data wrappers, hooks and members of a cluster need it. Whether a
+/// policy is enforced is up to the cluster's network plugin.
+pub fn clients_only(scope: &Scope<'_>, ports: &[Port]) -> NetworkPolicy {
+    let client = LabelSelector {
+        match_labels: Some(labels::labels([(labels::CLIENT, &scope.base)])),
+        ..LabelSelector::default()
+    };
+    let rule = NetworkPolicyIngressRule {
+        from: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(client),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ports: Some(ports.iter().map(port).collect()),
+    };
+    NetworkPolicy {
+        metadata: object_meta(scope, scope.base.clone()),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(scope.label_selector()),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![rule]),
+            ..NetworkPolicySpec::default()
+        }),
+    }
+}
+
+fn port(port: &Port) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(i32::from(port.number))),
+        protocol: Some("TCP".to_owned()),
+        ..NetworkPolicyPort::default()
+    }
+}

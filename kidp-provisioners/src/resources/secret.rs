@@ -1,0 +1,34 @@
+//! The connection Secret, in the form of the service binding specification.
+//!
+//! <https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries>
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::meta::{Scope, kept_meta};
+
+/// Type of the connection Secret of an engine.
+pub fn connection_type(engine: &str) -> String {
+    format!("servicebinding.io/{engine}")
+}
+
+/// The connection Secret: `type` and `provider`, and the engine's own entries.
+///
+/// It has no owner: it shares the fate of the volume claim, whose password it holds.
+pub fn connection(scope: &Scope<'_>, entries: &[(&str, String)]) -> Secret {
+    let engine = scope.instance.spec.engine.as_str();
+    let common = [("type", engine.to_owned()), ("provider", "kidp".to_owned())];
+    let data: BTreeMap<_, _> = common
+        .iter()
+        .chain(entries)
+        .map(|(key, value)| ((*key).to_owned(), ByteString(value.clone().into_bytes())))
+        .collect();
+    Secret {
+        metadata: kept_meta(scope, scope.secret()),
+        type_: Some(connection_type(engine)),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
