@@ -1,1 +1,39 @@
-//! The KIDP operator.
+//! The KIDP operator: turns `Database` objects into requests to brokers and keeps their status true.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`], [`run`], [`controllers`] | the process |
+//! | [`cache`], [`watch`], [`route`], [`queues`] | what is known of the cluster, and who looks at it when |
+//! | [`database`] | the main reconciler, one submodule a step |
+//! | [`broker`], [`tenancy`] | the reconcilers of brokers, and of teams, tenants and applications |
+//! | [`select`] | the choice of a broker, a pure function |
+//! | [`broker_client`], [`receiver`] | the two directions of talk with brokers |
+//! | [`leader`], [`probes`] | replicas |
+
+pub mod backoff;
+pub mod broker;
+pub mod broker_client;
+pub mod cache;
+pub mod config;
+pub mod context;
+pub mod controllers;
+pub mod database;
+pub mod events;
+pub mod kube_io;
+pub mod leader;
+pub mod logging;
+pub mod placements;
+pub mod probes;
+pub mod queues;
+pub mod receiver;
+pub mod route;
+pub mod run;
+pub mod select;
+pub mod tenancy;
+pub mod watch;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::Config;
+pub use run::run;

@@ -1,3 +1,19 @@
 //! The KIDP operator process.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use kidp_operator::{Config, logging, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    logging::start(&config);
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the operator cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The broker reconciler: asks every broker how it does, and records what changes.
+//!
+//! # Flow
+//! At once when a `Broker` appears or changes, and then at its interval: ask its health endpoint, then its root
+//! document for its name, version and callback key. [`status`] turns the answers into a phase.
+//!
+//! # Guarantees
+//! - A broker that answers under another name than its object's is never used.
+//! - An authentication type that is not implemented is refused, never skipped.
+//! - The status is written when it says something new, so a healthy fleet causes no writes.
+//!
+//! # Caveats
+//! Failures are counted in memory: after a restart of the operator a broker gets its full threshold again. Until
+//! then its recorded phase holds.
+
+pub mod connect;
+pub mod health;
+pub mod status;
+
+use std::sync::Arc;
+
+use kidp_core::crd::Broker;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+
+pub use connect::{ConnectError, Connections};
+pub use health::HealthBoard;
+
+use crate::backoff::jitter;
+use crate::cache::namespace_of;
+use crate::context::Context;
+use crate::kube_io::{self, WriteError};
+
+/// Checks one broker, if it is time, and records what changed.
+pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action, WriteError> {
+    let key = ObjectRef::from_obj(broker.as_ref());
+    if broker.metadata.deletion_timestamp.is_some() {
+        ctx.health.forget(&key);
+        return Ok(Action::await_change());
+    }
+    let health = match ctx.health.not_yet_due(&key, &broker) {
+        Ok(wait) => return Ok(Action::requeue(wait)),
+        Err(before) => before.after(health::check(&broker, &ctx.connections).await),
+    };
+    let active = ctx
+        .caches
+        .databases_of_broker(&namespace_of(broker.as_ref()), &broker.name_any());
+    let active = u32::try_from(active.len()).unwrap_or(u32::MAX);
+    let next = status::next(&broker, &health, active, jiff::Timestamp::now());
+    let wait = jitter(status::interval(&broker, next.phase, health.failures));
+    ctx.health.record(key.clone(), &broker, health, wait);
+    if broker.status.as_ref() != Some(&next) {
+        tracing::info!(broker = %key, phase = ?next.phase, active, "status");
+        kube_io::apply_status(&ctx.client, broker.as_ref(), &next).await?;
+    }
+    Ok(Action::requeue(wait))
+}

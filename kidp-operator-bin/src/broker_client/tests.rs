@@ -1,0 +1,137 @@
+//! The client against a mock server: what each answer is taken for.
+
+use super::*;
+use wiremock::matchers::{header, method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn id() -> DeploymentId {
+    DeploymentId::derive("eu", "shop", "Database", "orders", "uid")
+}
+
+fn client(server: &MockServer, key: Option<&str>) -> BrokerClient {
+    let http = kidp_callback::http::client(Duration::from_millis(300)).unwrap();
+    BrokerClient::new(http, &server.uri(), key.map(ApiKey::new)).unwrap()
+}
+
+async fn answering(template: ResponseTemplate) -> (MockServer, BrokerClient) {
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .and(path("/v1/status"))
+        .respond_with(template)
+        .mount(&server)
+        .await;
+    let client = client(&server, None);
+    (server, client)
+}
+
+#[tokio::test]
+async fn only_the_brokers_own_404_means_unknown() {
+    let problem = Problem::new(Reason::NotFound, "no such deployment");
+    let (_server, client) = answering(ResponseTemplate::new(404).set_body_json(&problem)).await;
+    assert!(client.status(&id()).await.unwrap().is_none());
+    let (_server, client) = answering(ResponseTemplate::new(404).set_body_string("<html>")).await;
+    assert!(matches!(
+        client.status(&id()).await,
+        Err(BrokerError::NotABroker(404))
+    ));
+}
+
+#[tokio::test]
+async fn refusals_keep_their_reason_and_say_whether_to_retry() {
+    for (reason, retryable) in [(Reason::InvalidField, false), (Reason::Unavailable, true)] {
+        let problem = Problem::new(reason, "because");
+        let template = ResponseTemplate::new(reason.http_status()).set_body_json(&problem);
+        let (_server, client) = answering(template).await;
+        let error = client.status(&id()).await.unwrap_err();
+        assert_eq!(error.is_retryable(), retryable);
+        assert!(matches!(error, BrokerError::Refused(p) if p == problem));
+    }
+    let (_server, client) = answering(ResponseTemplate::new(503).set_body_string("proxy")).await;
+    assert!(client.status(&id()).await.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
+async fn slow_large_redirecting_and_wrong_answers_are_errors() {
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(2));
+    let (_server, client) = answering(slow).await;
+    assert!(matches!(client.status(&id()).await, Err(BrokerError::Timeout)));
+    let large = ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_ANSWER_BYTES + 1]);
+    let (_server, client) = answering(large).await;
+    assert!(matches!(client.status(&id()).await, Err(BrokerError::TooLarge)));
+    let redirect = ResponseTemplate::new(302).insert_header("location", "/v1/status");
+    let (_server, client) = answering(redirect).await;
+    assert!(matches!(
+        client.status(&id()).await,
+        Err(BrokerError::NotABroker(302))
+    ));
+    let (_server, client) = answering(ResponseTemplate::new(200).set_body_json(1)).await;
+    assert!(matches!(
+        client.status(&id()).await,
+        Err(BrokerError::NotABroker(200))
+    ));
+}
+
+#[tokio::test]
+async fn the_key_is_sent_to_the_broker_only_and_never_shown() {
+    let (server, other) = (MockServer::start().await, MockServer::start().await);
+    Mock::given(header("authorization", "Bearer k3y"))
+        .and(path("/health"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&other)
+        .await;
+    let client = client(&server, Some("k3y"));
+    let second = Duration::from_secs(1);
+    client.health("/health", second).await.unwrap();
+    client
+        .health(&format!("{}/health", other.uri()), second)
+        .await
+        .unwrap();
+    let seen = other.received_requests().await.unwrap();
+    assert!(!seen[0].headers.contains_key("authorization"));
+    assert!(!format!("{client:?}").contains("k3y"));
+}
+
+#[tokio::test]
+async fn an_accepted_request_and_its_query_follow_the_contract() {
+    let server = MockServer::start().await;
+    let accepted = Accepted {
+        status: "accepted".into(),
+        deployment_id: id(),
+        message: "on its way".into(),
+    };
+    Mock::given(method("POST"))
+        .and(path("/v1/deprovision"))
+        .respond_with(ResponseTemplate::new(202).set_body_json(&accepted))
+        .mount(&server)
+        .await;
+    Mock::given(query_param("id", id().as_str()))
+        .respond_with(ResponseTemplate::new(404).set_body_json(Problem::new(Reason::NotFound, "")))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = client(&server, None);
+    let request = DeprovisionRequest {
+        deployment_id: id(),
+        namespace: None,
+        deletion_policy: None,
+    };
+    assert_eq!(client.deprovision(&request).await.unwrap(), Some(accepted));
+    assert!(client.status(&id()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable_and_names_no_address() {
+    let http = kidp_callback::http::client(Duration::from_secs(1)).unwrap();
+    let client = BrokerClient::new(http.clone(), "http://127.0.0.1:9", None).unwrap();
+    let error = client.status(&id()).await.unwrap_err();
+    assert!(
+        error.is_retryable() && !error.to_string().contains("127.0.0.1"),
+        "{error}"
+    );
+    assert!(BrokerClient::new(http, "ftp://x", None).is_err());
+}

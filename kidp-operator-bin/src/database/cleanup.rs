@@ -1,0 +1,157 @@
+//! Deletion: the finalizer leaves when the broker itself has confirmed that it holds nothing.
+//!
+//! # Flow
+//! Ask the broker for the deployment. If it has it, ask to remove it, once, and then poll. If it does not know
+//! it, ask for its name, since a wrong address also answers "not found"; only the right broker's word lets the
+//! finalizer go.
+//!
+//! # Caveats
+//! A broker that cannot be asked, or whose `Broker` object is gone, keeps the object here, with the condition
+//! `BrokerUnavailable`, for as long as that lasts. See [`super::ABANDON_ANNOTATION`] for the way out.
+
+use std::sync::Arc;
+
+use kidp_core::conditions::Statement;
+use kidp_core::crd::Database;
+use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::problem::Problem;
+use kidp_core::wire::DeprovisionRequest;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+
+use super::place::Placement;
+use super::plan::{Removal, plan_removal};
+use super::status::{Pace, deleting, unavailable};
+use super::validate::MAX_MESSAGE;
+use super::{ABANDON_ANNOTATION, Error, pace, provision, write};
+use crate::broker_client::{BrokerClient, BrokerError};
+use crate::cache::namespace_of;
+use crate::context::Context;
+use crate::events::truncated;
+use crate::kube_io;
+
+/// How far the removal is.
+#[derive(Debug)]
+enum Progress {
+    /// Nothing is left at the broker.
+    Gone,
+    /// The broker is at it.
+    UnderWay,
+    /// The broker refuses to remove it; only a change helps.
+    Refused(Problem),
+    /// The broker cannot be asked, or is another one.
+    Unavailable(Statement),
+}
+
+/// Takes a deletion one step further.
+pub async fn run(database: &Arc<Database>, ctx: &Context) -> Result<Action, Error> {
+    if !database.finalizers().iter().any(|f| f == DATABASE_FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let Some(placement) = Placement::of(database)? else {
+        return release(database, "no broker was asked for it", ctx).await;
+    };
+    if database
+        .annotations()
+        .get(ABANDON_ANNOTATION)
+        .is_some_and(|v| v == "true")
+    {
+        return release(database, "abandoned by annotation", ctx).await;
+    }
+    let (say, stalled, pace_of) = match remove(database, &placement, ctx).await {
+        Progress::Gone => return release(database, "the broker confirmed that it is gone", ctx).await,
+        Progress::UnderWay => {
+            let message = format!("broker `{}` removes the instance", placement.name);
+            (Statement::new("Deprovisioning", message), false, Pace::Poll)
+        }
+        Progress::Refused(problem) => {
+            let message = format!(
+                "broker `{}` refuses to remove it: {}",
+                placement.name, problem.message
+            );
+            let say = Statement::new(problem.error.as_str(), truncated(&message, MAX_MESSAGE));
+            (say, true, Pace::Settled)
+        }
+        Progress::Unavailable(say) => (say, false, Pace::BackOff),
+    };
+    write(
+        database,
+        deleting(database, &say, stalled, jiff::Timestamp::now()),
+        ctx,
+    )
+    .await?;
+    Ok(Action::requeue(pace(database, pace_of, ctx)))
+}
+
+async fn release(database: &Arc<Database>, why: &str, ctx: &Context) -> Result<Action, Error> {
+    let key = ObjectRef::from_obj(database.as_ref());
+    kube_io::remove_finalizer(&ctx.client, database.as_ref(), DATABASE_FINALIZER).await?;
+    tracing::info!(database = %key, why, "released");
+    ctx.polls.reset(&key);
+    ctx.failures.reset(&key);
+    Ok(Action::await_change())
+}
+
+async fn remove(database: &Database, placement: &Placement, ctx: &Context) -> Progress {
+    let client = match provision::connect(placement, ctx).await {
+        Ok((client, _)) => client,
+        Err(error) => {
+            let message = format!("broker `{}`: {error}", placement.name);
+            return Progress::Unavailable(Statement::new("BrokerUnavailable", message));
+        }
+    };
+    match exchange(&client, database, placement, ctx).await {
+        Ok(progress) => progress,
+        Err(BrokerError::Refused(problem)) if !problem.error.is_retryable() => Progress::Refused(problem),
+        Err(error) => {
+            tracing::warn!(broker = %placement.name, %error, "broker unavailable, trying again");
+            Progress::Unavailable(unavailable(&placement.name))
+        }
+    }
+}
+
+async fn exchange(
+    client: &BrokerClient,
+    database: &Database,
+    placement: &Placement,
+    ctx: &Context,
+) -> Result<Progress, BrokerError> {
+    let answer = client.status(&placement.id).await?;
+    match plan_removal(answer.as_ref()) {
+        Removal::Wait => Ok(Progress::UnderWay),
+        Removal::Confirm => confirm(client, placement, ctx).await,
+        Removal::Ask => {
+            let request = DeprovisionRequest {
+                deployment_id: placement.id.clone(),
+                namespace: Some(namespace_of(database)),
+                deletion_policy: Some(database.spec.deletion_policy),
+            };
+            match client.deprovision(&request).await? {
+                Some(_) => Ok(Progress::UnderWay),
+                None => confirm(client, placement, ctx).await,
+            }
+        }
+    }
+}
+
+/// Whether it was the right broker that knows of nothing.
+async fn confirm(
+    client: &BrokerClient,
+    placement: &Placement,
+    ctx: &Context,
+) -> Result<Progress, BrokerError> {
+    let root = client.root(ctx.connections.timeout()).await?;
+    if root.name == placement.name {
+        return Ok(Progress::Gone);
+    }
+    let message = format!(
+        "the broker at the endpoint of Broker `{}` calls itself `{}`",
+        placement.name,
+        truncated(&root.name, 100)
+    );
+    Ok(Progress::Unavailable(Statement::new(
+        "BrokerUnavailable",
+        message,
+    )))
+}

@@ -1,0 +1,193 @@
+//! The database reconciler: from a `Database` object to an instance at a broker, and back to nothing.
+//!
+//! # Flow
+//! One reconcile looks at one object and takes it as far as it goes:
+//!
+//! 1. [`cleanup`], if it is being deleted, and nothing else. A bad spec never blocks deletion.
+//! 2. Finalizer, before anything that would have to be cleaned up.
+//! 3. [`dereference`]: the owner, and through it the team.
+//! 4. [`place`]: a broker is chosen once, by [`crate::select`]; the choice and the deployment id go into the
+//!    status **before** the broker is asked for anything.
+//! 5. [`provision`]: the broker is asked what it has, and [`plan`] says what to do about the answer: submit the
+//!    spec, wait, or take the result over.
+//! 6. [`status`]: what became of it, as phase and conditions; written only if it differs.
+//!
+//! [`validate`] turns what the operator itself can see to be impossible into a refusal, before a broker is asked.
+//!
+//! # Guarantees
+//! - At every moment that a broker may hold an instance, the object has the finalizer and `status.brokerRef`.
+//! - `status.brokerRef` never changes once written.
+//! - The deployment id is derived from broker, namespace, kind, name and UID, so a step that is repeated after a
+//!   crash is the same operation.
+//! - Three writes take a new object to Ready: finalizer, Provisioning, Ready. A settled object causes none.
+//! - A spec that was refused is submitted again when it changes, and otherwise only once every resync interval.
+//! - A corrected spec is always submitted, whatever the phase.
+//!
+//! # Assumptions
+//! - One operator reconciles at a time (leader election), and one object is reconciled by one task at a time
+//!   (`kube`'s controller). Both are backed by resource versions on every write.
+//! - Cached objects may be old. A decision on an old copy is refused by the API server and taken again.
+//!
+//! # Caveats
+//! - The operator cannot tell a broker that is away for an hour from one that is gone for good. A `Database` whose
+//!   broker does not come back keeps its finalizer until somebody who knows that the instance is gone sets the
+//!   annotation [`ABANDON_ANNOTATION`] to `true`. What the broker then still holds is nobody's any more.
+//! - A request of a former leader that is still on its way can reach the broker after the deletion that the new
+//!   leader confirmed. The lease outlives every request by its duration less the broker timeout.
+
+pub mod cleanup;
+pub mod dereference;
+pub mod place;
+pub mod plan;
+pub mod provision;
+pub mod status;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kidp_core::crd::{Database, Phase};
+use kidp_core::group::DATABASE_FINALIZER;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use thiserror::Error;
+
+use crate::backoff::{exponential, jitter};
+use crate::cache::phase_of;
+use crate::context::Context;
+use crate::events;
+use crate::kube_io::{self, WriteError};
+use place::Placement;
+use status::{Outcome, Pace};
+
+/// Annotation by which a person declares, with the value `true`, that the instance need not be removed.
+pub const ABANDON_ANNOTATION: &str = "platform.company.com/abandon";
+
+/// How soon a decision on an old copy is taken again: by then the watch has caught up.
+const CATCH_UP: Duration = Duration::from_millis(200);
+
+/// Why a reconcile ended early.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A write failed. [`error_policy`] tries again.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The object has no namespace, name or UID, so the API server never saw it. Not retried.
+    #[error("the object has no {0}")]
+    Identity(&'static str),
+}
+
+/// Looks at one database and takes it as far as it goes.
+pub async fn reconcile(database: Arc<Database>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if database.metadata.deletion_timestamp.is_some() {
+        return cleanup::run(&database, &ctx).await;
+    }
+    let mut current = database;
+    if !current.finalizers().iter().any(|f| f == DATABASE_FINALIZER) {
+        current = Arc::new(kube_io::add_finalizer(&ctx.client, current.as_ref(), DATABASE_FINALIZER).await?);
+    }
+    let owner = dereference::owner(&current, &ctx.caches);
+    let outcome = match Placement::of(&current)? {
+        Some(placement) => provision::advance(&current, &placement, &owner, &ctx).await,
+        None => match place::run(&current, &owner, &ctx)? {
+            Ok(placement) => {
+                let now = jiff::Timestamp::now();
+                let planned = status::next(&current, Some(&placement), &Outcome::InProgress, now);
+                current = write(&current, planned, &ctx).await.inspect_err(|_| {
+                    ctx.placements.forget(&ObjectRef::from_obj(current.as_ref()));
+                })?;
+                provision::submit(&current, &placement, &owner, &ctx).await
+            }
+            Err(outcome) => outcome,
+        },
+    };
+    settle(&current, &outcome, &ctx).await
+}
+
+/// Records the outcome and says when to look again.
+async fn settle(database: &Arc<Database>, outcome: &Outcome, ctx: &Context) -> Result<Action, Error> {
+    let placement = Placement::of(database)?;
+    let next = status::next(database, placement.as_ref(), outcome, jiff::Timestamp::now());
+    let written = write(database, next, ctx).await?;
+    if !Arc::ptr_eq(&written, database) {
+        catch_up(database, ctx).await;
+    }
+    Ok(Action::requeue(pace(database, outcome.pace(), ctx)))
+}
+
+/// Waits a moment for the watch to bring what was just written, so that a trigger that is queued already does not
+/// decide on the copy from before. Correctness does not rest on it: an old copy cannot be written from.
+async fn catch_up(before: &Database, ctx: &Context) {
+    let key = ObjectRef::from_obj(before);
+    let old = |now: Arc<Database>| now.resource_version() == before.resource_version();
+    for _ in 0..20 {
+        if !ctx.caches.databases.get(&key).is_some_and(old) {
+            return;
+        }
+        tokio::time::sleep(CATCH_UP / 20).await;
+    }
+}
+
+/// Writes the status if it says something new, and tells of a transition.
+async fn write(
+    database: &Arc<Database>,
+    next: kidp_core::crd::DatabaseStatus,
+    ctx: &Context,
+) -> Result<Arc<Database>, WriteError> {
+    if database.status.as_ref() == Some(&next) {
+        return Ok(Arc::clone(database));
+    }
+    let old = phase_of(database);
+    let written = kube_io::apply_status(&ctx.client, database.as_ref(), &next).await?;
+    let note = next
+        .conditions
+        .first()
+        .map(|c| c.message.clone())
+        .unwrap_or_default();
+    tracing::info!(database = %ObjectRef::from_obj(database.as_ref()), phase = ?next.phase, %note, "status");
+    events::transition(&ctx.recorder, &written, old, next.phase, &note).await;
+    if old != Phase::Provisioning || next.phase != Phase::Provisioning {
+        ctx.polls.reset(&ObjectRef::from_obj(&written));
+    }
+    Ok(Arc::new(written))
+}
+
+/// When to look again: soon and ever later while something is under way, seldom when it is settled.
+fn pace(database: &Database, pace: Pace, ctx: &Context) -> Duration {
+    let key = ObjectRef::from_obj(database);
+    let waits = ctx.waits;
+    if pace != Pace::BackOff {
+        ctx.failures.reset(&key);
+    }
+    jitter(match pace {
+        Pace::Poll => exponential(ctx.polls.next(key), waits.poll_min, waits.poll_max),
+        // The failure was counted where it happened.
+        Pace::BackOff => exponential(ctx.failures.next(key), waits.poll_min, waits.backoff_max),
+        Pace::Settled => {
+            ctx.polls.reset(&key);
+            waits.resync
+        }
+    })
+}
+
+/// When to look again after a reconcile that ended early.
+pub fn error_policy(database: &Database, error: &Error, ctx: &Context) -> Action {
+    let key = ObjectRef::from_obj(database);
+    match error {
+        Error::Identity(_) | Error::Write(WriteError::Gone) => Action::await_change(),
+        Error::Write(WriteError::Conflict) => Action::requeue(jitter(CATCH_UP)),
+        Error::Write(WriteError::Api(_) | WriteError::Timeout) => {
+            tracing::warn!(database = %key, %error, "reconcile failed, trying again");
+            let attempt = ctx.failures.next(key);
+            Action::requeue(jitter(exponential(
+                attempt,
+                ctx.waits.poll_min,
+                ctx.waits.backoff_max,
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

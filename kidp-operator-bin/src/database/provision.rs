@@ -1,0 +1,142 @@
+//! The exchange with the broker: ask, plan, submit.
+
+use kidp_core::conditions::Statement;
+use kidp_core::crd::{Broker, Database};
+use kidp_core::deployment::DeploymentId;
+use kidp_core::instance::ResourceType;
+use kidp_core::wire::{Accepted, ProvisionRequest};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use super::dereference::Owner;
+use super::place::Placement;
+use super::plan::{Step, Wanted, plan_step};
+use super::status::{Outcome, unavailable};
+use super::validate::MAX_MESSAGE;
+use crate::broker::ConnectError;
+use crate::broker_client::{BrokerClient, BrokerError};
+use crate::cache::namespace_of;
+use crate::context::Context;
+use crate::events::truncated;
+
+fn wanted(database: &Database, id: &DeploymentId) -> Wanted {
+    Wanted {
+        id: id.clone(),
+        generation: database.metadata.generation.unwrap_or_default(),
+        spec: database.spec.instance(),
+    }
+}
+
+/// A client of the broker, or what it means that there is none.
+pub async fn connect(
+    placement: &Placement,
+    ctx: &Context,
+) -> Result<(BrokerClient, std::sync::Arc<Broker>), ConnectError> {
+    let broker = ctx
+        .caches
+        .broker(&placement.namespace, &placement.name)
+        .ok_or(ConnectError::NoBroker)?;
+    let client = ctx.connections.client(&broker).await?;
+    Ok((client, broker))
+}
+
+/// Takes a placed database one step further.
+pub async fn advance(database: &Database, placement: &Placement, owner: &Owner, ctx: &Context) -> Outcome {
+    let client = match connect(placement, ctx).await {
+        Ok((client, _)) => client,
+        Err(error) => return unconnected(database, placement, &error, ctx),
+    };
+    let answer = match client.status(&placement.id).await {
+        Ok(answer) => answer,
+        Err(error) => return failed(database, placement, &error, ctx),
+    };
+    match plan_step(&wanted(database, &placement.id), answer) {
+        Step::Submit => submit_to(&client, database, placement, owner, ctx).await,
+        Step::Wait => Outcome::InProgress,
+        Step::Finish(found) => Outcome::Ready(found),
+        Step::Drifted(found) => Outcome::Drifted(found),
+        Step::Held(found) => Outcome::Held(found),
+        Step::Fail { reason, message } => {
+            let reason = reason.map_or("ProvisioningFailed", kidp_core::problem::Reason::as_str);
+            let message = format!("broker `{}` gave up: {message}", placement.name);
+            Outcome::Refused(Statement::new(reason, truncated(&message, MAX_MESSAGE)))
+        }
+        Step::Mismatch => mismatch(placement),
+    }
+}
+
+/// Submits a database that was placed a moment ago: the broker cannot have it yet.
+pub async fn submit(database: &Database, placement: &Placement, owner: &Owner, ctx: &Context) -> Outcome {
+    match connect(placement, ctx).await {
+        Ok((client, _)) => submit_to(&client, database, placement, owner, ctx).await,
+        Err(error) => unconnected(database, placement, &error, ctx),
+    }
+}
+
+async fn submit_to(
+    client: &BrokerClient,
+    database: &Database,
+    placement: &Placement,
+    owner: &Owner,
+    ctx: &Context,
+) -> Outcome {
+    let team = match owner {
+        Owner::Found { team } => team.clone(),
+        Owner::Missing(message) => {
+            return Outcome::Waiting(Statement::new("OwnerNotFound", message.as_str()));
+        }
+    };
+    let wanted = wanted(database, &placement.id);
+    let request = ProvisionRequest {
+        resource_type: ResourceType::Database,
+        resource_name: database.name_any(),
+        namespace: namespace_of(database),
+        team,
+        owner: Some(database.spec.owner.clone()),
+        callback_url: ctx.callback_url.clone(),
+        spec: wanted.spec,
+        resource_uid: database.uid(),
+        resource_generation: Some(wanted.generation),
+    };
+    match client.provision(&request).await {
+        Ok(Accepted { deployment_id, .. }) if deployment_id == placement.id => Outcome::InProgress,
+        Ok(_) => mismatch(placement),
+        Err(error) => failed(database, placement, &error, ctx),
+    }
+}
+
+fn mismatch(placement: &Placement) -> Outcome {
+    let message = format!(
+        "broker `{}` answers with another deploymentId than {}: check the name it was started with",
+        placement.name, placement.id
+    );
+    Outcome::Refused(Statement::new("BrokerMismatch", message))
+}
+
+fn unconnected(database: &Database, placement: &Placement, error: &ConnectError, ctx: &Context) -> Outcome {
+    tracing::warn!(broker = %placement.name, database = %ObjectRef::from_obj(database), %error, "no client");
+    Outcome::Unavailable {
+        say: Statement::new(
+            "BrokerUnavailable",
+            format!("broker `{}`: {error}", placement.name),
+        ),
+        failures: ctx.failures.count(&ObjectRef::from_obj(database)),
+    }
+}
+
+/// What a failed exchange means for the database.
+fn failed(database: &Database, placement: &Placement, error: &BrokerError, ctx: &Context) -> Outcome {
+    let key = ObjectRef::from_obj(database);
+    if let BrokerError::Refused(problem) = error
+        && !error.is_retryable()
+    {
+        let message = format!("broker `{}` refuses: {}", placement.name, problem.message);
+        let say = Statement::new(problem.error.as_str(), truncated(&message, MAX_MESSAGE));
+        return Outcome::Refused(say);
+    }
+    tracing::warn!(broker = %placement.name, database = %key, %error, "broker unavailable, trying again");
+    Outcome::Unavailable {
+        say: unavailable(&placement.name),
+        failures: ctx.failures.count(&key),
+    }
+}

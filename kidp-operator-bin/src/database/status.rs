@@ -1,0 +1,157 @@
+//! The status that an outcome means: a pure function of the object, the outcome and the time.
+
+use jiff::Timestamp;
+use kidp_core::conditions::{self, Statement};
+use kidp_core::crd::{Database, DatabaseStatus, LocalRef, Phase};
+use kidp_core::wire::DeploymentStatus;
+
+use super::place::Placement;
+use crate::cache::namespace_of;
+
+/// Failures in a row before a status says so: a broker that restarts is back before that.
+const PATIENCE: u32 = 3;
+
+/// What became of one reconcile.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Not placed, or not submitted, for want of something that may come.
+    Waiting(Statement),
+    /// Cannot be served as it is written.
+    Refused(Statement),
+    /// The broker has it and is at work.
+    InProgress,
+    /// As it should be.
+    Ready(Box<DeploymentStatus>),
+    /// Usable, and not as it should be.
+    Drifted(Box<DeploymentStatus>),
+    /// Held by the broker's people.
+    Held(Box<DeploymentStatus>),
+    /// The broker cannot be asked.
+    Unavailable {
+        /// What to say of it.
+        say: Statement,
+        /// How often in a row it happened before.
+        failures: u32,
+    },
+}
+
+/// How soon to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Something is under way.
+    Poll,
+    /// Something fails.
+    BackOff,
+    /// Nothing will change by itself.
+    Settled,
+}
+
+impl Outcome {
+    /// How soon to look again.
+    pub const fn pace(&self) -> Pace {
+        match self {
+            Self::Waiting(_) | Self::InProgress => Pace::Poll,
+            Self::Unavailable { .. } => Pace::BackOff,
+            Self::Refused(_) | Self::Ready(_) | Self::Drifted(_) | Self::Held(_) => Pace::Settled,
+        }
+    }
+}
+
+/// What is said of a broker that does not answer. Always the same words, whatever the failure was, so that an
+/// outage is one write.
+pub fn unavailable(broker: &str) -> Statement {
+    Statement::new(
+        "BrokerUnavailable",
+        format!("broker `{broker}` cannot be asked at the moment; trying again"),
+    )
+}
+
+/// The status that `outcome` means for `database`. Equal to the present one when nothing is new.
+pub fn next(
+    database: &Database,
+    placement: Option<&Placement>,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> DatabaseStatus {
+    let old = database.status.clone().unwrap_or_default();
+    let generation = database.metadata.generation.unwrap_or_default();
+    let mut next = old.clone();
+    let conditions = match outcome {
+        Outcome::Waiting(say) => {
+            next.phase = Phase::Pending;
+            conditions::reconciling(say, generation, now)
+        }
+        Outcome::Refused(say) => {
+            next.phase = Phase::Failed;
+            conditions::stalled(say, generation, now)
+        }
+        Outcome::InProgress => {
+            next.phase = Phase::Provisioning;
+            conditions::reconciling(&in_progress(placement), generation, now)
+        }
+        Outcome::Ready(found) => {
+            next.phase = Phase::Ready;
+            connect(&mut next, found);
+            let say = Statement::new("Provisioned", "the database accepts connections");
+            conditions::ready(&say, generation, now)
+        }
+        Outcome::Drifted(found) => {
+            next.phase = Phase::DriftDetected;
+            connect(&mut next, found);
+            let say = "the database accepts connections, and differs from its spec";
+            conditions::ready(&Statement::new("DriftDetected", say), generation, now)
+        }
+        Outcome::Held(found) => {
+            next.phase = Phase::Suspended;
+            connect(&mut next, found);
+            let say = Statement::new("Suspended", "the broker holds the instance");
+            conditions::stalled(&say, generation, now)
+        }
+        Outcome::Unavailable { say, failures } => {
+            // A database does not stop because its broker cannot be asked, and one missed answer is no news.
+            let served = matches!(old.phase, Phase::Ready | Phase::DriftDetected)
+                && old.observed_generation == Some(generation);
+            if served || *failures < PATIENCE {
+                return old;
+            }
+            next.phase = Phase::Provisioning;
+            conditions::reconciling(say, generation, now)
+        }
+    };
+    if let Some(placement) = placement {
+        next.broker_ref = Some(placement.reference(&namespace_of(database)));
+        next.deployment_id = Some(placement.id.to_string());
+    }
+    next.conditions = conditions::carry_over(&old.conditions, conditions);
+    next.observed_generation = Some(generation);
+    next
+}
+
+fn in_progress(placement: Option<&Placement>) -> Statement {
+    let broker = placement.map_or("", |p| p.name.as_str());
+    Statement::new("Provisioning", format!("broker `{broker}` is at work on it"))
+}
+
+fn connect(status: &mut DatabaseStatus, found: &DeploymentStatus) {
+    status.endpoint.clone_from(&found.endpoint);
+    status.port = found.port;
+    status.connection_secret_ref = found.connection_secret.clone().map(|name| LocalRef {
+        name,
+        namespace: None,
+    });
+}
+
+/// The status of a database that is being deleted, and why it is not gone yet.
+pub fn deleting(database: &Database, say: &Statement, stalled: bool, now: Timestamp) -> DatabaseStatus {
+    let mut next = database.status.clone().unwrap_or_default();
+    let generation = database.metadata.generation.unwrap_or_default();
+    let conditions = if stalled {
+        conditions::stalled(say, generation, now)
+    } else {
+        conditions::reconciling(say, generation, now)
+    };
+    next.phase = Phase::Deleting;
+    next.conditions = conditions::carry_over(&next.conditions, conditions);
+    next.observed_generation = Some(generation);
+    next
+}

@@ -1,0 +1,91 @@
+//! Kubernetes Events, on transitions only: an Event is a write, so a repeated reconcile publishes none.
+
+use kidp_core::crd::{Database, Phase};
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Client, Resource};
+
+use crate::config::Config;
+
+/// Longest note that the API takes, in bytes.
+const MAX_NOTE: usize = 1024;
+
+/// A recorder in the name of the operator.
+pub fn recorder(client: Client, config: &Config) -> Recorder {
+    Recorder::new(
+        client,
+        kube::runtime::events::Reporter {
+            controller: "kidp-operator".to_owned(),
+            instance: config.identity.clone(),
+        },
+    )
+}
+
+/// Whether the step from one phase to another is worth an Event. Provisioning is the usual way to every other
+/// phase and would only double the writes.
+const fn is_news(old: Phase, new: Phase) -> bool {
+    let changed = !matches!(
+        (old, new),
+        (Phase::Ready, Phase::Ready) | (Phase::Failed, Phase::Failed) | (Phase::Deleting, Phase::Deleting)
+    );
+    changed && matches!(new, Phase::Ready | Phase::Failed | Phase::Deleting)
+}
+
+/// Tells of the step from `old` to `new`, if it is news. A failure to tell is logged and is no reason to stop.
+pub async fn transition(recorder: &Recorder, database: &Database, old: Phase, new: Phase, note: &str) {
+    if !is_news(old, new) {
+        return;
+    }
+    let event = Event {
+        type_: if new == Phase::Failed {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: format!("{new:?}"),
+        note: Some(truncated(note, MAX_NOTE)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &database.object_ref(&())).await {
+        tracing::warn!(%error, "cannot publish an Event");
+    }
+}
+
+/// `text`, cut at a character boundary to at most `limit` bytes.
+pub fn truncated(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn staying_is_no_news() {
+        for phase in [
+            Phase::Pending,
+            Phase::Provisioning,
+            Phase::Ready,
+            Phase::Failed,
+            Phase::Deleting,
+        ] {
+            assert!(!is_news(phase, phase));
+        }
+        assert!(is_news(Phase::Provisioning, Phase::Ready));
+    }
+
+    proptest! {
+        #[test]
+        fn cut_texts_fit(text in ".{0,40}", limit in 3_usize..40) {
+            prop_assert!(truncated(&text, limit).len() <= limit);
+        }
+    }
+}

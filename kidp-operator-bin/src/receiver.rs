@@ -1,0 +1,248 @@
+//! The callback receiver: `POST /v1/callback`.
+//!
+//! # Flow
+//! Media type and size, then the signatures of the broker that the message names, under the key in that broker's
+//! object and never one from the message; then repeats; then the body. What is left is a hint that makes the
+//! operator read the broker again: nothing of the body reaches a status.
+//!
+//! # Answers
+//! | answer | when | the broker |
+//! |---|---|---|
+//! | 204 | noted, or a repeat, or older than what is known, or news of the end of what is gone | is done |
+//! | 401 | no trusted signature; which part was wrong is not told | tries later: its key may not be known yet |
+//! | 404 | no database here has that deployment id | tries later, or drops it with the instance |
+//! | 400, 413, 415, 422 | not a callback | is done: the same message would be refused again |
+//! | 503 | this replica does not lead, or has no room | tries later |
+//!
+//! # Caveats
+//! A repeat is remembered by the replica that saw it. After a change of leader it is acted upon again, which costs
+//! one question to the broker.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use kidp_callback::{
+    Callback, CallbackPhase, PayloadError, PublicKey, ReplayGuard, TrustedBroker, claimed_broker, verify,
+};
+use kidp_core::crd::{Broker, Database};
+use kidp_core::deployment::DeploymentId;
+use kidp_core::instance::ResourceType;
+use kidp_core::problem::{FieldError, Problem, Reason};
+use kidp_core::wire::MAX_BODY_BYTES;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::watch;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::cache::{Caches, placed_at};
+use crate::queues::Queues;
+
+/// Message ids that are remembered.
+const REMEMBERED: usize = 16_384;
+
+/// Longest time that one message may take, its body included.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the receiver needs.
+#[derive(Clone)]
+pub struct Receiver {
+    caches: Caches,
+    queues: Queues,
+    leading: watch::Receiver<bool>,
+    guard: Arc<Mutex<ReplayGuard>>,
+}
+
+impl Receiver {
+    /// A receiver that hints at `queues` while `leading`.
+    pub fn new(caches: Caches, queues: Queues, leading: watch::Receiver<bool>) -> Self {
+        let guard = Arc::new(Mutex::new(ReplayGuard::new(REMEMBERED)));
+        Self {
+            caches,
+            queues,
+            leading,
+            guard,
+        }
+    }
+}
+
+/// The routes of the receiver.
+pub fn app(receiver: Receiver) -> Router {
+    Router::new()
+        .route("/v1/callback", post(callback).fallback(wrong_method))
+        .fallback(|| async { refuse(Problem::new(Reason::NotFound, "the only route is /v1/callback")) })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT))
+        .with_state(receiver)
+}
+
+async fn wrong_method() -> Response {
+    refuse(Problem::new(
+        Reason::MethodNotAllowed,
+        "only POST is answered here",
+    ))
+}
+
+fn refuse(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(problem)).into_response()
+}
+
+async fn callback(
+    State(receiver): State<Receiver>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match receive(&receiver, &headers, body, Timestamp::now()) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(problem) => refuse(problem),
+    }
+}
+
+fn receive(
+    receiver: &Receiver,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    if !*receiver.leading.borrow() {
+        return Err(Problem::new(Reason::Unavailable, "this replica does not lead"));
+    }
+    if !is_json(headers) {
+        return Err(Problem::new(
+            Reason::UnsupportedMediaType,
+            "content-type must be application/json",
+        ));
+    }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => Problem::new(Reason::MalformedRequest, "the body could not be read"),
+    })?;
+    let (broker, id) = authenticate(receiver, headers, &body, now)?;
+    let callback = Callback::parse(&body).map_err(|error| malformed(&error))?;
+    if !receiver
+        .guard
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_first(&id, now)
+    {
+        return Ok(());
+    }
+    let handled = handle(receiver, &broker, &callback);
+    if handled.is_err() {
+        receiver
+            .guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forget(&id);
+    }
+    handled
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let media = value.split(';').next().unwrap_or_default().trim();
+    media.eq_ignore_ascii_case("application/json")
+}
+
+fn too_large() -> Problem {
+    Problem::new(
+        Reason::BodyTooLarge,
+        format!("a callback is at most {MAX_BODY_BYTES} bytes"),
+    )
+}
+
+fn malformed(error: &PayloadError) -> Problem {
+    match error {
+        PayloadError::TooLarge(_) => Problem::new(Reason::BodyTooLarge, error.to_string()),
+        PayloadError::Malformed(_) => Problem::new(Reason::MalformedRequest, error.to_string()),
+        PayloadError::TooLong { field, .. } => Problem::fields(
+            Reason::InvalidField,
+            vec![FieldError::new(*field, error.to_string())],
+        ),
+    }
+}
+
+/// The broker that signed the message, and the message's id.
+fn authenticate(
+    receiver: &Receiver,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(Arc<Broker>, String), Problem> {
+    let refused = || Problem::new(Reason::Unauthorized, "no registered broker's signature holds");
+    let name = claimed_broker(headers).ok_or_else(refused)?;
+    // Names are unique in a namespace only; every broker of that name may have signed it.
+    for broker in receiver.caches.brokers.state_filter(|b| b.name_any() == name) {
+        let key = broker
+            .status
+            .as_ref()
+            .and_then(|s| s.callback_public_key.as_deref());
+        let Some(key) = key.and_then(|text| PublicKey::parse(text).ok()) else {
+            continue;
+        };
+        let trusted = TrustedBroker { name, keys: &[key] };
+        match verify(headers, body, trusted, now) {
+            Ok(verified) => return Ok((broker, verified.id)),
+            Err(error) => tracing::debug!(broker = name, %error, "callback not believed"),
+        }
+    }
+    Err(refused())
+}
+
+/// Finds the database, fences by deployment and generation, and hints.
+fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(), Problem> {
+    let database = receiver
+        .caches
+        .database(&callback.namespace, &callback.resource_name)
+        .filter(|db| {
+            callback.resource_type == ResourceType::Database && is_of(db, broker, &callback.deployment_id)
+        });
+    let Some(database) = database else {
+        if matches!(callback.phase, CallbackPhase::Deleting | CallbackPhase::Deleted) {
+            return Ok(());
+        }
+        let fault = FieldError::new("deploymentId", "no database here has this deployment");
+        return Err(Problem::fields(Reason::NotFound, vec![fault]));
+    };
+    let known = database.status.as_ref().and_then(|s| s.observed_generation);
+    if callback
+        .resource_generation
+        .zip(known)
+        .is_some_and(|(told, known)| told < known)
+    {
+        return Ok(());
+    }
+    if receiver.queues.hint(ObjectRef::from_obj(database.as_ref())) {
+        tracing::debug!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback");
+        Ok(())
+    } else {
+        Err(Problem::new(
+            Reason::Unavailable,
+            "no room for another callback at the moment",
+        ))
+    }
+}
+
+/// Whether the deployment is the one that this broker has for this database. The id is derived rather than read,
+/// since a callback can overtake the watch that brings the status.
+fn is_of(database: &Database, broker: &Broker, id: &DeploymentId) -> bool {
+    let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
+    let elsewhere = placed_at(database).is_some_and(|at| at != (namespace, name.clone()));
+    let uid = database.uid().unwrap_or_default();
+    let own = database.namespace().unwrap_or_default();
+    let kind = ResourceType::Database.as_str();
+    !elsewhere && DeploymentId::derive(&name, &own, kind, &database.name_any(), &uid) == *id
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! The receiver over its router: what is believed, what is answered, and what it sets off.
+
+use super::*;
+use crate::cache::{Writers, caches};
+use crate::queues::{Receivers, queues};
+use crate::testing::{broker, database, fill, id_at_eu};
+use axum::body::Body;
+use axum::http::Request;
+use kidp_callback::{SigningKey, sign};
+use tower::ServiceExt;
+
+struct Fixture {
+    app: Router,
+    receivers: Receivers,
+    leading: watch::Sender<bool>,
+    _writers: Writers,
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+fn fixture() -> Fixture {
+    let (readers, mut writers) = caches();
+    let mut db = database("orders");
+    let status = db.status.get_or_insert_default();
+    status.observed_generation = Some(2);
+    fill(&mut writers.databases, [db]);
+    fill(
+        &mut writers.brokers,
+        [
+            broker("eu", Some(key().public().to_string())),
+            broker("silent", None),
+        ],
+    );
+    let (queues, receivers) = queues();
+    let (leading, seen) = watch::channel(true);
+    Fixture {
+        app: app(Receiver::new(readers, queues, seen)),
+        receivers,
+        leading,
+        _writers: writers,
+    }
+}
+
+impl Fixture {
+    async fn post(&self, headers: HeaderMap, body: Vec<u8>) -> (u16, Option<Problem>) {
+        let mut request = Request::post("/v1/callback").body(Body::from(body)).unwrap();
+        *request.headers_mut() = headers;
+        let answer = self.app.clone().oneshot(request).await.unwrap();
+        let code = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        (code, serde_json::from_slice(&body).ok())
+    }
+
+    async fn code(&self, headers: HeaderMap, body: Vec<u8>) -> u16 {
+        self.post(headers, body).await.0
+    }
+
+    fn hinted(&mut self) -> usize {
+        std::iter::from_fn(|| self.receivers.databases.try_recv().ok()).count()
+    }
+}
+
+fn message() -> Callback {
+    let mut callback = Callback::new(
+        id_at_eu(&database("orders")),
+        ResourceType::Database,
+        "orders",
+        "shop",
+        CallbackPhase::Ready,
+        Timestamp::now(),
+    );
+    callback.resource_generation = Some(2);
+    callback
+}
+
+fn signed(key: &SigningKey, broker: &str, id: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
+    let mut headers = sign(key, broker, id, at, body).unwrap();
+    headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    headers
+}
+
+fn good(id: &str, callback: &Callback) -> (HeaderMap, Vec<u8>) {
+    let body = callback.to_body().unwrap();
+    (signed(&key(), "eu", id, Timestamp::now(), &body), body)
+}
+
+#[tokio::test]
+async fn a_signed_callback_is_a_hint_and_its_repeat_is_not() {
+    let mut fixture = fixture();
+    let (headers, body) = good("m1", &message());
+    assert_eq!(fixture.code(headers.clone(), body.clone()).await, 204);
+    assert_eq!(fixture.hinted(), 1);
+    assert_eq!(fixture.code(headers, body).await, 204);
+    assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn what_is_forged_altered_or_stale_is_not_believed() {
+    let mut fixture = fixture();
+    let body = message().to_body().unwrap();
+    let now = Timestamp::now();
+    let other = SigningKey::from_seed(&[8; 32]);
+    let hour = jiff::SignedDuration::from_hours(1);
+    let mut altered = body.clone();
+    altered.push(b' ');
+    let table = [
+        ("another key", signed(&other, "eu", "m", now, &body), body.clone()),
+        (
+            "an unknown broker",
+            signed(&key(), "us", "m", now, &body),
+            body.clone(),
+        ),
+        (
+            "a broker without a key",
+            signed(&key(), "silent", "m", now, &body),
+            body.clone(),
+        ),
+        ("an altered body", signed(&key(), "eu", "m", now, &body), altered),
+        (
+            "long ago",
+            signed(&key(), "eu", "m", now - hour, &body),
+            body.clone(),
+        ),
+        (
+            "in the future",
+            signed(&key(), "eu", "m", now + hour, &body),
+            body.clone(),
+        ),
+    ];
+    for (what, headers, body) in table {
+        let (code, problem) = fixture.post(headers, body).await;
+        assert_eq!(
+            (code, problem.unwrap().error),
+            (401, Reason::Unauthorized),
+            "{what}"
+        );
+    }
+    let mut unsigned = HeaderMap::new();
+    unsigned.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    assert_eq!(fixture.code(unsigned, body).await, 401);
+    assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_a_callback_is_refused_with_its_reason() {
+    let fixture = fixture();
+    let (mut headers, body) = good("m", &message());
+    headers.insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
+    assert_eq!(fixture.code(headers, body).await, 415);
+    let (headers, _) = good("m", &message());
+    assert_eq!(fixture.code(headers, vec![b' '; MAX_BODY_BYTES + 1]).await, 413);
+    let body = br#"{"deploymentId": 1}"#.to_vec();
+    let headers = signed(&key(), "eu", "m", Timestamp::now(), &body);
+    let (code, problem) = fixture.post(headers, body).await;
+    assert_eq!((code, problem.unwrap().error), (400, Reason::MalformedRequest));
+}
+
+#[tokio::test]
+async fn only_the_right_broker_can_hint_at_the_right_deployment() {
+    let mut fixture = fixture();
+    let mut unknown = message();
+    unknown.deployment_id = id_at_eu(&database("other"));
+    let (headers, body) = good("m1", &unknown);
+    let (code, problem) = fixture.post(headers.clone(), body.clone()).await;
+    assert_eq!(
+        (code, problem.unwrap().details[0].field.as_str()),
+        (404, "deploymentId")
+    );
+    assert_eq!(
+        fixture.code(headers, body).await,
+        404,
+        "what was not handled is not taken for a repeat"
+    );
+    unknown.phase = CallbackPhase::Deleted;
+    let (headers, body) = good("m2", &unknown);
+    assert_eq!(fixture.code(headers, body).await, 204, "the end of what is gone");
+    let mut old = message();
+    old.resource_generation = Some(1);
+    let (headers, body) = good("m3", &old);
+    assert_eq!(fixture.code(headers, body).await, 204, "older than what is known");
+    assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_lead_sends_the_broker_away_for_now() {
+    let fixture = fixture();
+    fixture.leading.send_replace(false);
+    let (headers, body) = good("m", &message());
+    assert_eq!(fixture.code(headers, body).await, 503);
+}
+
+#[tokio::test]
+async fn other_routes_and_methods_are_problems_too() {
+    let fixture = fixture();
+    for (request, code) in [
+        (Request::get("/v1/callback").body(Body::empty()).unwrap(), 405),
+        (Request::get("/").body(Body::empty()).unwrap(), 404),
+    ] {
+        let answer = fixture.app.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), code);
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Problem>(&body).unwrap().code, code);
+    }
+}

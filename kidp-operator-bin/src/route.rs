@@ -1,0 +1,210 @@
+//! Which objects have to be looked at after one has changed: pure functions of the old object, the new one and
+//! the caches.
+//!
+//! A change of a status alone causes nothing, except where it is news for another object: that is what keeps
+//! controllers from answering their own writes, and a settled system from doing anything.
+
+use std::sync::Arc;
+
+use kidp_core::crd::{Application, Broker, BrokerPhase, Database, Phase, Team, Tenant};
+use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::instance::OwnerKind;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::cache::{Caches, namespace_of, phase_of, placed_at, resolve, resolve_owner};
+use crate::queues::Trigger;
+
+/// Databases that are told of one free place at a broker. More than one, since the first may not fit there; the
+/// rest finds out by its own poll.
+const TOLD_OF_A_FREE_PLACE: usize = 2;
+
+/// A change of one object: what it was and what it is. `None` before its creation and after its deletion.
+pub type Change<'a, K> = (Option<&'a K>, Option<&'a K>);
+
+/// A kind whose changes are routed.
+pub trait Route: Sized {
+    /// What to look at after the change.
+    fn route(change: Change<'_, Self>, caches: &Caches) -> Vec<Trigger>;
+}
+
+fn spec_changed<K: ResourceExt>((old, new): Change<'_, K>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            let (old, new) = (old.meta(), new.meta());
+            old.uid != new.uid
+                || old.generation != new.generation
+                || old.annotations != new.annotations
+                || old.deletion_timestamp.is_some() != new.deletion_timestamp.is_some()
+        }
+        _ => true,
+    }
+}
+
+fn came_or_went<K: ResourceExt>((old, new): Change<'_, K>) -> bool {
+    old.map(|o| &o.meta().uid) != new.map(|n| &n.meta().uid)
+}
+
+fn database(db: &Arc<Database>) -> Trigger {
+    Trigger::Database(ObjectRef::from_obj(db.as_ref()))
+}
+
+fn team(namespace: &str, name: &str) -> Trigger {
+    Trigger::Team(ObjectRef::new(name).within(namespace))
+}
+
+impl Route for Database {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let mut triggers = Vec::new();
+        if let Some(new) = new {
+            let alive = new.metadata.deletion_timestamp.is_none();
+            let bare = alive && !new.finalizers().iter().any(|f| f == DATABASE_FINALIZER);
+            if spec_changed((old, Some(new))) || bare {
+                triggers.push(Trigger::Database(ObjectRef::from_obj(new)));
+            }
+        }
+        let owner = |db: &Self| resolve_owner(&db.spec.owner, &namespace_of(db));
+        if came_or_went((old, new)) || old.map(owner) != new.map(owner) {
+            for (kind, namespace, name) in [old.map(owner), new.map(owner)].into_iter().flatten() {
+                triggers.extend(owner_triggers(kind, &namespace, &name, caches));
+            }
+        }
+        let busy = |db: &Self| placed_at(db).is_some() && phase_of(db) == Phase::Provisioning;
+        if old.is_some_and(busy) && !new.is_some_and(busy) {
+            triggers.extend(
+                caches
+                    .waiting_databases()
+                    .iter()
+                    .take(TOLD_OF_A_FREE_PLACE)
+                    .map(database),
+            );
+        }
+        triggers
+    }
+}
+
+/// Those whose counts change with a database of that owner.
+fn owner_triggers(kind: OwnerKind, namespace: &str, name: &str, caches: &Caches) -> Vec<Trigger> {
+    match kind {
+        OwnerKind::Team => vec![team(namespace, name)],
+        OwnerKind::Application => {
+            let mut triggers = vec![Trigger::Application(ObjectRef::new(name).within(namespace))];
+            if let Some(app) = caches.application(namespace, name) {
+                let (namespace, name) = resolve(&app.spec.team_ref, namespace);
+                triggers.push(team(&namespace, &name));
+            }
+            triggers
+        }
+    }
+}
+
+/// Databases of an owner that wait for it.
+fn waiting_for_owner(kind: OwnerKind, namespace: &str, name: &str, caches: &Caches) -> Vec<Trigger> {
+    let owned = caches.databases_of_owner(kind, namespace, name);
+    owned
+        .iter()
+        .filter(|db| phase_of(db) != Phase::Ready)
+        .map(database)
+        .collect()
+}
+
+impl Route for Team {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let mut triggers = Vec::new();
+        if let Some(new) = new.filter(|new| spec_changed((old, Some(new)))) {
+            triggers.push(Trigger::Team(ObjectRef::from_obj(new)));
+        }
+        let tenant = |team: &Self| {
+            let reference = team.spec.tenant_ref.as_ref()?;
+            Some(resolve(reference, &namespace_of(team)))
+        };
+        if came_or_went((old, new)) || old.and_then(tenant) != new.and_then(tenant) {
+            let tenants = [old.and_then(tenant), new.and_then(tenant)].into_iter().flatten();
+            triggers.extend(tenants.map(|(ns, name)| Trigger::Tenant(ObjectRef::new(&name).within(&ns))));
+        }
+        if let Some(it) = new.or(old).filter(|_| came_or_went((old, new))) {
+            let (namespace, name) = (namespace_of(it), it.name_any());
+            for app in caches.applications_of_team(&namespace, &name) {
+                triggers.push(Trigger::Application(ObjectRef::from_obj(app.as_ref())));
+                let (namespace, name) = (namespace_of(app.as_ref()), app.name_any());
+                triggers.extend(waiting_for_owner(
+                    OwnerKind::Application,
+                    &namespace,
+                    &name,
+                    caches,
+                ));
+            }
+            triggers.extend(waiting_for_owner(OwnerKind::Team, &namespace, &name, caches));
+        }
+        triggers
+    }
+}
+
+impl Route for Application {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let mut triggers = Vec::new();
+        if let Some(new) = new.filter(|new| spec_changed((old, Some(new)))) {
+            triggers.push(Trigger::Application(ObjectRef::from_obj(new)));
+        }
+        let of = |app: &Self| resolve(&app.spec.team_ref, &namespace_of(app));
+        if came_or_went((old, new)) || old.map(of) != new.map(of) {
+            let teams = [old.map(of), new.map(of)].into_iter().flatten();
+            triggers.extend(teams.map(|(namespace, name)| team(&namespace, &name)));
+            if let Some(it) = new.or(old) {
+                let (namespace, name) = (namespace_of(it), it.name_any());
+                triggers.extend(waiting_for_owner(
+                    OwnerKind::Application,
+                    &namespace,
+                    &name,
+                    caches,
+                ));
+            }
+        }
+        triggers
+    }
+}
+
+impl Route for Tenant {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let mut triggers = Vec::new();
+        if let Some(new) = new.filter(|new| spec_changed((old, Some(new)))) {
+            triggers.push(Trigger::Tenant(ObjectRef::from_obj(new)));
+        }
+        if let Some(it) = new.or(old).filter(|_| came_or_went((old, new))) {
+            let teams = caches.teams_of_tenant(&namespace_of(it), &it.name_any());
+            triggers.extend(
+                teams
+                    .iter()
+                    .map(|t| Trigger::Team(ObjectRef::from_obj(t.as_ref()))),
+            );
+        }
+        triggers
+    }
+}
+
+impl Route for Broker {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let mut triggers = Vec::new();
+        let changed = spec_changed((old, new));
+        if let Some(new) = new.filter(|_| changed) {
+            triggers.push(Trigger::Broker(ObjectRef::from_obj(new)));
+        }
+        let ready = |b: &Self| b.status.as_ref().is_some_and(|s| s.phase == BrokerPhase::Ready);
+        let turned_ready = new.is_some_and(ready) && !old.is_some_and(ready);
+        if let Some(it) = new.or(old).filter(|_| changed || turned_ready) {
+            triggers.extend(caches.waiting_databases().iter().map(database));
+            // A settled database needs no broker; one that is not, may have waited for this.
+            let served = caches.databases_of_broker(&namespace_of(it), &it.name_any());
+            triggers.extend(
+                served
+                    .iter()
+                    .filter(|db| phase_of(db) != Phase::Ready)
+                    .map(database),
+            );
+        }
+        triggers
+    }
+}
+
+#[cfg(test)]
+mod tests;

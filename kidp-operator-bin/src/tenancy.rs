@@ -1,0 +1,157 @@
+//! Teams, tenants and applications: does what they refer to exist, and how much belongs to them.
+//!
+//! All three have one shape, [`Counted`]: a status that is a pure function of the object and the caches, written
+//! when it differs. Triggers are debounced, so that a burst of databases costs one write and not one each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kidp_core::conditions::{self, Statement};
+use kidp_core::crd::{Application, ApplicationStatus, Team, TeamStatus, Tenant, TenantStatus};
+use kidp_core::instance::OwnerKind;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use serde::Serialize;
+
+use crate::backoff::jitter;
+use crate::cache::{Caches, namespace_of, resolve};
+use crate::context::Context;
+use crate::kube_io::{self, WriteError, Written};
+
+/// How long triggers are gathered before one is acted upon.
+pub const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// A kind with a reference and counts.
+pub trait Counted: Written + Send + Sync + 'static {
+    /// Its status.
+    type Status: PartialEq + Serialize + Sync;
+
+    /// The present status.
+    fn status(&self) -> Option<&Self::Status>;
+
+    /// The status that it should have. Equal to the present one when nothing is new.
+    fn next(&self, caches: &Caches, now: Timestamp) -> Self::Status;
+}
+
+/// Brings one status up to date.
+pub async fn reconcile<K: Counted>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, WriteError> {
+    let next = object.next(&ctx.caches, Timestamp::now());
+    if object.status() != Some(&next) {
+        kube_io::apply_status(&ctx.client, object.as_ref(), &next).await?;
+        tracing::info!(kind = %K::kind(&()), name = %ObjectRef::from_obj(object.as_ref()), "status");
+    }
+    Ok(Action::requeue(jitter(ctx.waits.resync)))
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// Conditions of an object whose reference is there, or is named as missing.
+fn referring<K: ResourceExt>(
+    object: &K,
+    missing: Option<Statement>,
+    old: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let generation = object.meta().generation.unwrap_or_default();
+    // What is missing may come at any moment, as when all is applied at once.
+    let next = missing.map_or_else(
+        || {
+            let say = Statement::new("Valid", "everything that it refers to exists");
+            conditions::ready(&say, generation, now)
+        },
+        |say| conditions::reconciling(&say, generation, now),
+    );
+    conditions::carry_over(old, next)
+}
+
+impl Counted for Team {
+    type Status = TeamStatus;
+
+    fn status(&self) -> Option<&TeamStatus> {
+        self.status.as_ref()
+    }
+
+    fn next(&self, caches: &Caches, now: Timestamp) -> TeamStatus {
+        let (namespace, name) = (namespace_of(self), self.name_any());
+        let missing = self.spec.tenant_ref.as_ref().and_then(|reference| {
+            let (namespace, name) = resolve(reference, &namespace);
+            let message = format!("spec.tenantRef: there is no Tenant `{name}` in namespace `{namespace}`");
+            let found = caches.tenant(&namespace, &name).is_some();
+            (!found).then(|| Statement::new("TenantNotFound", message))
+        });
+        let applications = caches.applications_of_team(&namespace, &name);
+        let through = applications.iter().map(|app| {
+            let (namespace, name) = (namespace_of(app.as_ref()), app.name_any());
+            count(&caches.databases_of_owner(OwnerKind::Application, &namespace, &name))
+        });
+        let direct = count(&caches.databases_of_owner(OwnerKind::Team, &namespace, &name));
+        let old = self
+            .status
+            .as_ref()
+            .map(|s| s.conditions.as_slice())
+            .unwrap_or_default();
+        TeamStatus {
+            databases: through.fold(direct, u32::saturating_add),
+            applications: count(&applications),
+            conditions: referring(self, missing, old, now),
+            observed_generation: self.metadata.generation,
+        }
+    }
+}
+
+impl Counted for Tenant {
+    type Status = TenantStatus;
+
+    fn status(&self) -> Option<&TenantStatus> {
+        self.status.as_ref()
+    }
+
+    fn next(&self, caches: &Caches, now: Timestamp) -> TenantStatus {
+        let old = self
+            .status
+            .as_ref()
+            .map(|s| s.conditions.as_slice())
+            .unwrap_or_default();
+        TenantStatus {
+            teams: count(&caches.teams_of_tenant(&namespace_of(self), &self.name_any())),
+            conditions: referring(self, None, old, now),
+            observed_generation: self.metadata.generation,
+        }
+    }
+}
+
+impl Counted for Application {
+    type Status = ApplicationStatus;
+
+    fn status(&self) -> Option<&ApplicationStatus> {
+        self.status.as_ref()
+    }
+
+    fn next(&self, caches: &Caches, now: Timestamp) -> ApplicationStatus {
+        let namespace = namespace_of(self);
+        let (team_namespace, team) = resolve(&self.spec.team_ref, &namespace);
+        let missing = caches.team(&team_namespace, &team).is_none().then(|| {
+            let message = format!("spec.teamRef: there is no Team `{team}` in namespace `{team_namespace}`");
+            Statement::new("TeamNotFound", message)
+        });
+        let old = self
+            .status
+            .as_ref()
+            .map(|s| s.conditions.as_slice())
+            .unwrap_or_default();
+        let databases = caches.databases_of_owner(OwnerKind::Application, &namespace, &self.name_any());
+        ApplicationStatus {
+            databases: count(&databases),
+            conditions: referring(self, missing, old, now),
+            observed_generation: self.metadata.generation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
