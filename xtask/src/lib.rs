@@ -6,6 +6,7 @@ pub mod demo;
 pub mod devcluster;
 pub mod images;
 pub mod paths;
+pub mod perf;
 pub mod platform;
 pub mod process;
 pub mod progress;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::paths::Layout;
 use xtask::progress::Progress;
-use xtask::{checks, crdgen, demo, devcluster, images};
+use xtask::{checks, crdgen, demo, devcluster, images, perf};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Measures what KIDP adds to applying the same objects by hand.
+    Perf(perf::Options),
     /// Writes `deploy/crds/` from the Rust types.
     Crdgen,
     /// A real one-node Kubernetes on this machine.
@@ -34,9 +36,9 @@ enum Command {
     },
     /// Builds the container images that stand in for the official ones, and imports them if the cluster is up.
     Images {
-        /// Only this one (a folder's name in `devcluster/images`).
-        #[arg(long)]
-        only: Option<String>,
+        /// Only these (folders' names in `devcluster/images`).
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
     },
     /// Answers claims of the class `kidp-dev`; started by `devcluster up`.
     #[command(hide = true)]
@@ -86,6 +88,10 @@ async fn run(command: Command) -> Outcome {
             checks::run(offline).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Perf(options) => {
+            perf::run(&options).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Crdgen => {
             crdgen::write()?
                 .iter()
@@ -108,7 +114,7 @@ async fn run(command: Command) -> Outcome {
         Command::Devcluster {
             action: Devcluster::Status,
         } => Ok(status(&layout).await),
-        Command::Images { only } => build_images(&layout, only.as_deref()).await,
+        Command::Images { only } => build_images(&layout, &only).await,
         Command::StorageProvisioner { kubeconfig, volumes } => {
             tracing_subscriber::fmt().with_ansi(false).init();
             devcluster::storage::run(&kubeconfig, volumes).await?;
@@ -154,12 +160,15 @@ async fn status(layout: &Layout) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn build_images(layout: &Layout, only: Option<&str>) -> Outcome {
+async fn build_images(layout: &Layout, only: &[String]) -> Outcome {
     let progress = Progress::default();
-    let archives = match only {
-        Some(name) => vec![images::build_named(layout, name, &progress).await?],
-        None => images::build_all(layout, &progress).await?,
-    };
+    let mut archives = Vec::new();
+    for name in only {
+        archives.push(images::build_named(layout, name, &progress).await?);
+    }
+    if only.is_empty() {
+        archives = images::build_all(layout, &progress).await?;
+    }
     let up = layout.containerd_socket().exists();
     for archive in archives {
         if up {

@@ -242,12 +242,13 @@ async fn measure(
         }
     }
     let writes = records_writes(bench, platform).await?;
-    let pause = tokio::time::sleep(Duration::from_secs(options.idle_seconds));
     platform.operator_api.reset();
     platform.broker_api.reset();
-    progress
-        .step("idle", async { Ok::<(), PerfError>(pause.await) })
-        .await?;
+    let pause = async {
+        tokio::time::sleep(Duration::from_secs(options.idle_seconds)).await;
+        Ok::<(), PerfError>(())
+    };
+    progress.step("idle", pause).await?;
     let idle = platform.operator_api.writes().len() + platform.broker_api.writes().len();
     let leases = platform.operator_api.bookkeeping() + platform.broker_api.bookkeeping();
     fixtures_clean(bench).await?;
