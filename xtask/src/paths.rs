@@ -59,7 +59,7 @@ impl Layout {
         self.state.join("pids")
     }
 
-    /// Folders behind the PersistentVolumes.
+    /// Folders behind the persistent volumes.
     pub fn volumes(&self) -> PathBuf {
         self.state.join("volumes")
     }

@@ -27,14 +27,14 @@ impl Progress {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let began = Instant::now();
-        let bar = self.terminal.then(|| spinner(name));
+        let start = Instant::now();
+        let display = self.terminal.then(|| spinner(name));
         let outcome = work.await;
-        if let Some(bar) = bar {
+        if let Some(bar) = display {
             bar.finish_and_clear();
         }
-        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-        eprintln!("{}", line(self.began.elapsed(), name, word, began.elapsed()));
+        let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+        eprintln!("{}", line(self.began.elapsed(), name, verdict, start.elapsed()));
         outcome
     }
 

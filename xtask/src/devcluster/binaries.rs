@@ -37,9 +37,17 @@ pub const NODE: GoModule = GoModule {
     tags: "seccomp",
     rename: &[("server", "etcd")],
 };
-/// CoreDNS, alone because it pins another Kubernetes client.
+/// `CoreDNS`, alone because it pins another Kubernetes client.
 pub const DNS: GoModule = GoModule {
     folder: "dns",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+};
+
+/// FerretDB, which stands in for MongoDB; built only when its image is asked for.
+pub const FERRETDB: GoModule = GoModule {
+    folder: "ferretdb",
     cgo: "0",
     tags: "",
     rename: &[],
@@ -122,16 +130,16 @@ pub async fn build(layout: &Layout, module: GoModule) -> Result<PathBuf, Error> 
     for (from, to) in plan.module.rename {
         std::fs::rename(temp.path().join(from), temp.path().join(to)).map_err(Error::io(temp.path()))?;
     }
-    publish(temp.keep(), &plan.target)?;
+    publish(&temp.keep(), &plan.target)?;
     Ok(plan.target)
 }
 
-fn publish(temp: PathBuf, target: &Path) -> Result<(), Error> {
+fn publish(temp: &Path, target: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&temp, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(&temp))?;
-    match std::fs::rename(&temp, target) {
+    std::fs::set_permissions(temp, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(temp))?;
+    match std::fs::rename(temp, target) {
         // Another `up` was faster; its result is the same.
-        Err(_) if target.is_dir() => std::fs::remove_dir_all(&temp).map_err(Error::io(&temp)),
+        Err(_) if target.is_dir() => std::fs::remove_dir_all(temp).map_err(Error::io(temp)),
         other => other.map_err(Error::io(target)),
     }
 }

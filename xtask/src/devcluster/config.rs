@@ -1,6 +1,6 @@
 //! Renders the configuration files in `devcluster/config/` into the state folder. They are real files of their own
 //! format with `@NAME@` where a value goes; one that stays unfilled is an error rather than a puzzle later.
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::binaries::Binaries;
 use super::{CGROUP, Error, NODE_IP, POD_BRIDGE, POD_CIDR};
@@ -35,19 +35,19 @@ pub fn write_all(layout: &Layout, binaries: &Binaries) -> Result<(), Error> {
             path: source,
             reason: format!("nothing fills @{name}@"),
         })?;
-        put(layout.conf().join(target), &text)?;
+        put(&layout.conf().join(target), &text)?;
     }
     put(
-        layout.conf().join("resolv.conf"),
+        &layout.conf().join("resolv.conf"),
         &format!("nameserver {NODE_IP}\n"),
     )
 }
 
-fn put(path: PathBuf, text: &str) -> Result<(), Error> {
+fn put(path: &Path, text: &str) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
     }
-    std::fs::write(&path, text).map_err(Error::io(&path))
+    std::fs::write(path, text).map_err(Error::io(path))
 }
 
 /// Fills `@NAME@` marks; the name of a mark without a value is the error.
@@ -82,7 +82,7 @@ mod tests {
             state: dir.path().into(),
             cache: dir.path().into(),
         };
-        let bin = PathBuf::from("/bin");
+        let bin = std::path::PathBuf::from("/bin");
         let binaries = Binaries {
             control_plane: bin.clone(),
             node: bin.clone(),

@@ -1,5 +1,7 @@
 //! The packet filter: one chain of our own that keeps pods' packets on this machine, and the removal of every chain
 //! that kube-proxy, the kubelet, the CNI plugins and we made. Rules of others are left alone.
+use std::fmt::Write as _;
+
 use super::{Error, POD_CIDR};
 use crate::process::{Cmd, ProcessError};
 
@@ -89,12 +91,12 @@ fn removal(table: &str, saved: &str) -> Option<String> {
             .and_then(|(_, t)| t.split(' ').next())
             .unwrap_or_default();
         if !is_ours(owner) && is_ours(target) {
-            script.push_str(&format!("-D {rule}\n"));
+            let _ = writeln!(script, "-D {rule}");
         }
     }
     for command in ["-F", "-X"] {
         for chain in &chains {
-            script.push_str(&format!("{command} {chain}\n"));
+            let _ = writeln!(script, "{command} {chain}");
         }
     }
     script.push_str("COMMIT\n");

@@ -27,7 +27,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-pub(crate) use binaries::{hex, key};
+pub(crate) use binaries::{FERRETDB, build as build_module, hex, key};
 pub use error::Error;
 pub use wait::client;
 
@@ -104,7 +104,7 @@ pub async fn ensure() -> Result<ClusterHandle, Error> {
         return Ok(ClusterHandle::ExistingKubeconfig(path.into()));
     }
     let layout = Layout::from_env();
-    let started_here = up(&layout, true).await?;
+    let started_here = Box::pin(up(&layout, true)).await?;
     Ok(ClusterHandle::DevCluster {
         kubeconfig: layout.kubeconfig(),
         started_here,
@@ -124,7 +124,7 @@ pub async fn up(layout: &Layout, yes: bool) -> Result<bool, Error> {
     if !yes && !confirmed() {
         return Err(Error::Declined);
     }
-    up::run(layout, &Progress::default()).await?;
+    Box::pin(up::run(layout, &Progress::default())).await?;
     Ok(true)
 }
 

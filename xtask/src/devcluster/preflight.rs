@@ -86,7 +86,7 @@ fn listeners(table: &str, tcp: bool) -> Vec<(String, u16)> {
     rows.collect()
 }
 
-/// Whether a listener stands in our way. CoreDNS binds the node address only, so that a resolver on the loopback
+/// Whether a listener stands in our way. `CoreDNS` binds the node address only, so that a resolver on the loopback
 /// (systemd's, say) may keep its port 53.
 fn conflicts(address: &str, port: u16) -> bool {
     const LOOPBACK: u32 = 0x7f;

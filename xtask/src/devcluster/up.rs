@@ -16,7 +16,7 @@ use crate::paths::{Layout, checkout};
 use crate::process::Cmd;
 use crate::progress::Progress;
 
-const COMPONENT_DEADLINE: Duration = Duration::from_secs(60);
+const COMPONENT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Whether a cluster is up and every part of it answers.
 pub async fn healthy(layout: &Layout) -> bool {
@@ -40,7 +40,7 @@ pub async fn run(layout: &Layout, progress: &Progress) -> Result<(), Error> {
         progress.step(&name, packages::install(&missing)).await?;
     }
     let bin = build(layout, progress).await?;
-    let archives = images::build_all(layout, progress).await?;
+    let archives = images::build_default(layout, progress).await?;
     progress
         .step("removing what an earlier cluster left", cleanup::run(layout))
         .await?;
@@ -49,7 +49,7 @@ pub async fn run(layout: &Layout, progress: &Progress) -> Result<(), Error> {
             preflight::check_network()
         })
         .await?;
-    let started = start(layout, &bin, &archives, progress).await;
+    let started = Box::pin(start(layout, &bin, &archives, progress)).await;
     if started.is_err() {
         progress.note("taking down what was started; the logs stay");
         cleanup::run(layout).await?;
@@ -97,7 +97,9 @@ async fn start(
     let control_plane = start_control_plane(layout, bin, &client);
     let runtime = start_runtime(layout, bin, archives);
     let both = async { tokio::try_join!(control_plane, runtime) };
-    progress.step("control plane and container runtime", both).await?;
+    progress
+        .step("control plane and container runtime", Box::pin(both))
+        .await?;
     progress.step("node", start_node(layout, bin, &client)).await?;
     let ready = async {
         let (dns, api) = ("CoreDNS", "the default service account");
