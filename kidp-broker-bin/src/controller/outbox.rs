@@ -1,0 +1,229 @@
+//! Step 6: callbacks that wait in a record's status are sent until they are acknowledged.
+//!
+//! # Flow
+//! [`Outbox::ensure`] starts a task for the record's entry, unless one runs. The task sends rounds with a
+//! growing pause between them, and ends when the entry is acknowledged (and removed from the status), refused
+//! for good, superseded by a later one, or the record is gone.
+//!
+//! # Guarantees
+//! A callback is durable before it is sent: after a crash the next reconcile finds it in the status.
+//! Unsuccessful rounds write nothing. A slow receiver delays no instance: tasks run beside the reconciles, and
+//! only so many send at once.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kidp_callback::{Callback, CallbackPhase, Outcome, Sender, UrlPolicy, backoff};
+use kidp_core::crd::{Phase, ServiceInstance};
+use kidp_core::names::short_hash;
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::records::post_params;
+
+/// Most callbacks that are being sent at once.
+const SENDING: usize = 16;
+/// Tries at removing an acknowledged entry from a record that keeps changing.
+const REMOVALS: usize = 5;
+/// Longest that stopping waits for callbacks; they are in the records.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The sending side of every record's outbox.
+pub struct Outbox {
+    client: Client,
+    sender: Sender,
+    allowed: UrlPolicy,
+    places: Semaphore,
+    running: Mutex<HashSet<String>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Outbox {
+    /// An outbox that starts nothing new once `shutdown` is cancelled.
+    pub fn new(client: Client, sender: Sender, allowed: UrlPolicy, shutdown: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            sender,
+            allowed,
+            places: Semaphore::new(SENDING),
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            shutdown,
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the record's waiting callback, if there is one, is being sent.
+    pub fn ensure(self: &Arc<Self>, record: &ServiceInstance) {
+        let Some(id) = waiting(record) else { return };
+        if self.shutdown.is_cancelled() || !self.running().insert(id.clone()) {
+            return;
+        }
+        let (outbox, record) = (self.clone(), record.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = outbox.deliver(record, &id) => {}
+                () = outbox.shutdown.cancelled() => {}
+            }
+            outbox.running().remove(&id);
+        });
+    }
+
+    /// Tells, once and without insisting, that an instance is gone.
+    pub fn farewell(self: &Arc<Self>, record: &ServiceInstance) {
+        let parts = [record.spec.deployment_id.as_str(), "Deleted"];
+        let id = format!("msg-{}", short_hash(&parts, 32));
+        let (outbox, record) = (self.clone(), record.clone());
+        self.tasks.spawn(async move {
+            let callback = compose(&record, CallbackPhase::Deleted, jiff::Timestamp::now());
+            let outcome = outbox.send(&record, &id, &callback).await;
+            tracing::debug!(?outcome, deployment = %record.spec.deployment_id, "farewell");
+        });
+    }
+
+    /// Waits for what is being sent, within bounds.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        let _ = tokio::time::timeout(DRAIN, self.tasks.wait()).await;
+    }
+
+    async fn deliver(&self, mut record: ServiceInstance, id: &str) {
+        let deployment = record.spec.deployment_id.clone();
+        let mut rounds = 0;
+        loop {
+            let Some(callback) = current(&record, id) else {
+                return;
+            };
+            let outcome = self.send(&record, id, &callback).await;
+            match outcome {
+                Some(Outcome::Acknowledged) => return self.remove(record, id).await,
+                Some(ref refused) if !refused.may_succeed_later() => {
+                    tracing::warn!(%deployment, ?outcome, "callback refused for good; the operator will poll");
+                    return self.remove(record, id).await;
+                }
+                Some(_) => {}
+                None => return,
+            }
+            rounds += 1;
+            let pause = backoff(rounds, rand::random());
+            tracing::warn!(%deployment, ?outcome, rounds, pause_s = pause.as_secs(), "callback not acknowledged");
+            tokio::time::sleep(pause).await;
+            match self.api(&record).get_opt(&record.name_any()).await {
+                Ok(Some(latest)) => record = latest,
+                Ok(None) => return,
+                Err(error) => tracing::debug!(%error, "the record cannot be read; sending what is known"),
+            }
+        }
+    }
+
+    /// One round. `None` where the record names no URL that may be sent to.
+    async fn send(&self, record: &ServiceInstance, id: &str, callback: &Callback) -> Option<Outcome> {
+        let url = record.spec.callback_url.as_deref()?;
+        let url = match self.allowed.check(url) {
+            Ok(url) => url,
+            Err(fault) => {
+                tracing::warn!(deployment = %record.spec.deployment_id, %fault, "callback not sent");
+                return None;
+            }
+        };
+        let _place = self.places.acquire().await.ok()?;
+        Some(self.sender.send_round(&url, id, callback).await)
+    }
+
+    /// Removes an entry, if it is still there.
+    async fn remove(&self, mut record: ServiceInstance, id: &str) {
+        let api = self.api(&record);
+        for _ in 0..REMOVALS {
+            let Some(status) = record.status.as_mut() else {
+                return;
+            };
+            let before = status.outbox.len();
+            status.outbox.retain(|entry| entry.id != id);
+            if status.outbox.len() == before {
+                return;
+            }
+            match api
+                .replace_subresource("status", &record.name_any(), &post_params(), &record)
+                .await
+            {
+                Ok(_) => return,
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) => tracing::debug!(%error, "an acknowledged callback cannot be removed"),
+            }
+            match api.get_opt(&record.name_any()).await {
+                Ok(Some(latest)) => record = latest,
+                Ok(None) => return,
+                Err(error) => tracing::debug!(%error, "the record cannot be read"),
+            }
+        }
+        tracing::warn!(
+            id,
+            "an acknowledged callback stays in its record and will be sent again"
+        );
+    }
+
+    fn api(&self, record: &ServiceInstance) -> Api<ServiceInstance> {
+        Api::namespaced(self.client.clone(), &record.namespace().unwrap_or_default())
+    }
+}
+
+fn waiting(record: &ServiceInstance) -> Option<String> {
+    record
+        .status
+        .as_ref()?
+        .outbox
+        .last()
+        .map(|entry| entry.id.clone())
+}
+
+/// The callback of an entry, if the record still has it and is not being deleted.
+fn current(record: &ServiceInstance, id: &str) -> Option<Callback> {
+    let status = record.status.as_ref()?;
+    let entry = status.outbox.iter().find(|entry| entry.id == id)?;
+    let phase = match entry.phase {
+        Phase::Ready | Phase::DriftDetected => CallbackPhase::Ready,
+        Phase::Failed => CallbackPhase::Failed,
+        Phase::Deleting => CallbackPhase::Deleting,
+        Phase::Pending | Phase::Provisioning | Phase::Suspended => CallbackPhase::Provisioning,
+    };
+    Some(compose(record, phase, entry.queued_at.0))
+}
+
+fn compose(record: &ServiceInstance, phase: CallbackPhase, time: jiff::Timestamp) -> Callback {
+    let spec = &record.spec;
+    let status = record.status.clone().unwrap_or_default();
+    let generation = status.resource_generation.unwrap_or(spec.resource_generation);
+    let callback = Callback::new(
+        spec.deployment_id.clone(),
+        spec.resource_type,
+        spec.resource_name.as_str(),
+        record.namespace().unwrap_or_default(),
+        phase,
+        time,
+    );
+    if phase == CallbackPhase::Deleted {
+        return Callback {
+            resource_generation: Some(spec.resource_generation),
+            ..callback
+        };
+    }
+    Callback {
+        resource_generation: Some(generation),
+        message: status.message,
+        error: status.error,
+        endpoint: status.endpoint,
+        port: status.port,
+        connection_secret: status.connection_secret_ref.map(|r| r.name),
+        ..callback
+    }
+}
+
+#[cfg(test)]
+mod tests;

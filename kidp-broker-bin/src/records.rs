@@ -1,0 +1,217 @@
+//! The records in the cluster: reading, accepting and deleting them.
+//!
+//! # Guarantees
+//! [`Records::accept`] returns only after the API server holds the record. It is idempotent: the record's name
+//! is the deployment id, so a repeat, even from another process, meets the same record. Updates and deletions
+//! carry the resource version (and UID) they were decided on, and are decided anew when it has moved on.
+
+use kidp_core::crd::{ServiceInstance, ServiceInstanceSpec};
+use kidp_core::deployment::DeploymentId;
+use kidp_core::group::BROKER_FIELD_MANAGER;
+use kidp_core::instance::DeletionPolicy;
+use kidp_core::problem::{FieldError, Problem, Reason};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::error::from_kube;
+use crate::record::{self, Decision};
+
+const ATTEMPTS: usize = 4;
+
+/// How a request was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A new record.
+    Created,
+    /// Nothing changed.
+    Unchanged,
+    /// The record has the new spec.
+    Updated,
+    /// A newer generation is known.
+    Stale,
+}
+
+/// The records of the cluster.
+#[derive(Clone)]
+pub struct Records {
+    client: Client,
+}
+
+/// Parameters of every write.
+pub fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(BROKER_FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+impl Records {
+    /// Access through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn api(&self, namespace: Option<&str>) -> Api<ServiceInstance> {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// The record of a deployment.
+    pub async fn find(
+        &self,
+        id: &DeploymentId,
+        namespace: Option<&str>,
+    ) -> Result<Option<ServiceInstance>, Problem> {
+        let only = ListParams::default().fields(&format!("metadata.name={id}"));
+        let list = self.api(namespace).list(&only).await;
+        let list = list.map_err(|e| from_kube("looking up a deployment", &e))?;
+        Ok(list.items.into_iter().next())
+    }
+
+    /// The records of a namespace, or all.
+    pub async fn list(
+        &self,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Vec<ServiceInstance>, Problem> {
+        let mut params = ListParams::default();
+        if let Some(name) = name {
+            params = params.labels(&record::name_selector(name));
+        }
+        let list = self.api(namespace).list(&params).await;
+        Ok(list.map_err(|e| from_kube("listing deployments", &e))?.items)
+    }
+
+    /// Records a request durably, or says why not.
+    pub async fn accept(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<Taken, Problem> {
+        let doing = "recording a request";
+        let api = self.api(Some(namespace));
+        self.refuse_taken_name(namespace, wanted).await?;
+        let fresh = record::new(namespace, wanted.clone());
+        for _ in 0..ATTEMPTS {
+            match api.create(&post_params(), &fresh).await {
+                Ok(_) => return Ok(Taken::Created),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                Err(error) => return Err(from_kube(doing, &error)),
+            }
+            let existing = api.get_opt(wanted.deployment_id.as_str()).await;
+            // Gone between the two: the next turn creates it.
+            let Some(existing) = existing.map_err(|e| from_kube(doing, &e))? else {
+                continue;
+            };
+            match record::decide(&existing, wanted) {
+                Decision::Same => return Ok(Taken::Unchanged),
+                Decision::Stale => return Ok(Taken::Stale),
+                Decision::Refuse(problem) => return Err(problem),
+                Decision::Update => {}
+            }
+            match api
+                .replace(
+                    wanted.deployment_id.as_str(),
+                    &post_params(),
+                    &updated(existing, wanted),
+                )
+                .await
+            {
+                Ok(_) => return Ok(Taken::Updated),
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+                Err(error) => return Err(from_kube(doing, &error)),
+            }
+        }
+        Err(contended())
+    }
+
+    /// Refuses a name that another resource of the kind holds in the namespace.
+    async fn refuse_taken_name(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<(), Problem> {
+        let holder = self
+            .list(Some(namespace), Some(&wanted.resource_name))
+            .await?
+            .into_iter()
+            .find(|other| {
+                other.spec.deployment_id != wanted.deployment_id
+                    && other.spec.resource_type == wanted.resource_type
+                    && other.spec.resource_name == wanted.resource_name
+            });
+        match holder {
+            None => Ok(()),
+            Some(holder) if record::is_deleting(&holder) => Err(Problem {
+                details: vec![FieldError::new(
+                    "resourceName",
+                    "the previous resource of this name is being removed",
+                )],
+                ..Problem::new(
+                    Reason::Unavailable,
+                    "the previous resource of this name is still being removed; try again",
+                )
+            }),
+            Some(holder) => Err(Problem::fields(
+                Reason::Conflict,
+                vec![FieldError::new(
+                    "resourceName",
+                    format!(
+                        "is taken by another {} in this namespace, {}",
+                        wanted.resource_type,
+                        holder.name_any()
+                    ),
+                )],
+            )),
+        }
+    }
+
+    /// Starts the removal of a deployment. `false` when there is none.
+    pub async fn delete(
+        &self,
+        id: &DeploymentId,
+        namespace: Option<&str>,
+        policy: Option<DeletionPolicy>,
+    ) -> Result<bool, Problem> {
+        let doing = "removing a deployment";
+        for _ in 0..ATTEMPTS {
+            let Some(mut found) = self.find(id, namespace).await? else {
+                return Ok(false);
+            };
+            if record::is_deleting(&found) {
+                return Ok(true);
+            }
+            let api = self.api(found.metadata.namespace.as_deref());
+            if let Some(policy) = policy.filter(|p| *p != found.spec.instance.deletion_policy) {
+                found.spec.instance.deletion_policy = policy;
+                match api.replace(id.as_str(), &post_params(), &found).await {
+                    Ok(replaced) => found = replaced,
+                    Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+                        continue;
+                    }
+                    Err(error) => return Err(from_kube(doing, &error)),
+                }
+            }
+            let params = DeleteParams::background().preconditions(Preconditions {
+                uid: found.metadata.uid,
+                resource_version: found.metadata.resource_version,
+            });
+            match api.delete(id.as_str(), &params).await {
+                Ok(_) => return Ok(true),
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+                Err(error) => return Err(from_kube(doing, &error)),
+            }
+        }
+        Err(contended())
+    }
+
+    /// Whether records can be read: the API server answers, the CRD is there and the broker may list.
+    pub async fn reachable(&self) -> Result<(), kube::Error> {
+        let one = ListParams::default().limit(1);
+        self.api(None).list_metadata(&one).await.map(|_| ())
+    }
+}
+
+fn updated(mut existing: ServiceInstance, wanted: &ServiceInstanceSpec) -> ServiceInstance {
+    existing.labels_mut().extend(record::record_labels(wanted));
+    existing.spec = wanted.clone();
+    existing
+}
+
+fn contended() -> Problem {
+    Problem::new(Reason::Unavailable, "the record keeps changing; try again")
+}
