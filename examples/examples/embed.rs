@@ -14,7 +14,7 @@ use kube::Client;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[tokio::main]

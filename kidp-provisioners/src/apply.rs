@@ -19,29 +19,28 @@
 mod adopt;
 mod credentials;
 mod drift;
+mod error;
 mod ownership;
 mod remove;
 mod request;
 mod volumes;
+mod write;
 
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use kube::Client;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::DynamicObject;
 use kube::core::Selector;
-use serde_json::Value;
-use thiserror::Error;
 
 use crate::instance::Instance;
-use crate::manifests::{Applied, BuildError, Manifests, Object, Prepared, Wave};
+use crate::manifests::{Applied, Manifests, Object, Prepared, Wave};
 use crate::provisioner::Provisioner;
 use crate::resources::meta::Scope;
-use credentials::Found;
-use ownership::Ownership;
 use request::Cluster;
 
 pub(crate) use drift::drift;
+pub use error::ApplyError;
 pub(crate) use remove::deprovision;
 pub(crate) use request::get;
 
@@ -65,99 +64,6 @@ impl Default for Options {
 
 /// Longest wait for one request where the caller gives none.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why objects could not be applied, read or removed.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The manifests could not be rendered.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// An object of that name exists and belongs to something else. The user renames one of the two.
-    #[error("{object} exists and is not managed by this instance")]
-    NameCollision {
-        /// `Kind/name`.
-        object: String,
-    },
-    /// An object of an earlier instance of this name is on its way out. Retried.
-    #[error("{object} of an earlier instance is still being deleted")]
-    StillDeleting {
-        /// `Kind/name`.
-        object: String,
-    },
-    /// The namespace does not exist. Retried, since it may be made later; nothing else is created meanwhile.
-    #[error("namespace {namespace} does not exist")]
-    NamespaceMissing {
-        /// Its name.
-        namespace: String,
-    },
-    /// There is data, but not the Secret with its password. The Secret is restored, or the claim deleted.
-    #[error(
-        "{claim} holds data of an earlier instance whose Secret {secret} is gone: restore it, or delete the claim"
-    )]
-    DataWithoutCredentials {
-        /// `Kind/name` of the claim.
-        claim: String,
-        /// Name of the missing Secret.
-        secret: String,
-    },
-    /// The Secret lacks an entry that the instance is built from. It is restored, or deleted with the data.
-    #[error("Secret/{secret} has no usable entry `{key}`: restore it")]
-    BrokenSecret {
-        /// Its name.
-        secret: String,
-        /// The entry.
-        key: &'static str,
-    },
-    /// A smaller volume was asked for than there is.
-    #[error("storage.size cannot shrink from {from} to {to}")]
-    StorageShrink {
-        /// Current size.
-        from: String,
-        /// Size asked for.
-        to: String,
-    },
-    /// The volume cannot grow; most often its storage class does not allow it.
-    #[error("{claim} cannot grow to {to}: {message}")]
-    StorageResize {
-        /// `Kind/name` of the claim.
-        claim: String,
-        /// Size asked for.
-        to: String,
-        /// The API server's reason.
-        message: String,
-    },
-    /// The API server refused or did not answer. Retried where [`ApplyError::is_retryable`].
-    #[error("{object}: {source}")]
-    Kube {
-        /// `Kind/name`.
-        object: String,
-        /// The client's error.
-        source: Box<kube::Error>,
-    },
-    /// No answer in time. Retried.
-    #[error("{object}: no answer within {}s", .after.as_secs())]
-    Timeout {
-        /// `Kind/name`.
-        object: String,
-        /// The limit.
-        after: Duration,
-    },
-}
-
-impl ApplyError {
-    /// Whether the same call can succeed later, without a change of the instance.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::StillDeleting { .. } | Self::NamespaceMissing { .. } | Self::Timeout { .. } => true,
-            Self::Kube { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..),
-                kube::Error::Service(_) | kube::Error::HyperError(_) => true,
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-}
 
 /// How often a call starts over when another one made the Secret in the meantime.
 const ATTEMPTS: usize = 3;
@@ -190,40 +96,26 @@ async fn provision_once<P: Provisioner + ?Sized>(
 ) -> Result<Manifests<Applied>, ApplyError> {
     let found = credentials::find(cluster, scope).await?;
     let credentials = match &found {
-        Found::None => provisioner.credentials(scope.instance, credentials::password()),
-        Found::Ours(credentials, _) | Found::Retained(credentials, _) => credentials.clone(),
+        Some(found) => found.credentials.clone(),
+        None => provisioner.credentials(scope.instance, credentials::password()),
     };
+    let has_secret = found.is_some();
     let manifests = provisioner.build(scope.instance, &credentials)?;
-    let (secret, retained) = match found {
-        Found::None => (None, false),
-        Found::Ours(_, secret) => (Some(secret), false),
-        Found::Retained(_, secret) => (Some(secret), true),
-    };
-    let mut live = read(cluster, scope, &manifests, secret).await?;
+    let mut live = read(cluster, scope, &manifests, found.map(|found| found.secret)).await?;
     let claims = volumes::read(cluster, scope, &manifests).await?;
-    volumes::check(
-        scope,
-        &claims,
-        live.iter().any(|(o, l)| o.is_secret() && l.is_some()),
-    )?;
-    if retained
-        || claims
-            .iter()
-            .any(|claim| ownership::of(&claim.metadata, scope) == Ownership::Retained)
-    {
-        adopt::adopt(cluster, scope, &mut live, &claims).await?;
-    }
+    volumes::check(scope, &claims, has_secret)?;
+    adopt::adopt(cluster, scope, &mut live, &claims).await?;
     volumes::grow(cluster, &mut live, &claims).await?;
     let mut written = Vec::new();
     for wave in [Wave::Foundation, Wave::Workload] {
         let due: Vec<_> = live
             .iter()
-            .filter(|(object, live)| object.wave() == wave && is_due(object, live.as_ref()))
+            .filter(|(object, live)| object.wave() == wave && write::is_due(object, live.as_ref()))
             .collect();
         // All of a wave are awaited before an error is returned, so that no request is cut off half-way.
         let results = join_all(
             due.iter()
-                .map(|(object, live)| write(cluster, options, object, live.as_ref())),
+                .map(|(object, live)| write::write(cluster, options, object, live.as_ref())),
         );
         for result in results.await {
             written.push(result?);
@@ -263,51 +155,6 @@ async fn read<'a>(
             (object, live)
         })
         .collect())
-}
-
-/// Whether an object is to be written.
-fn is_due(object: &Object, live: Option<&DynamicObject>) -> bool {
-    live.is_none_or(|live| !kidp_drift::diff(object.json(), &as_json(live)).is_empty())
-}
-
-/// A live object as JSON. What cannot be represented differs from everything and is written again.
-fn as_json(live: &DynamicObject) -> Value {
-    serde_json::to_value(live).unwrap_or_default()
-}
-
-/// Creates the Secret, applies anything else; answers `Kind/name`.
-async fn write(
-    cluster: &Cluster<'_>,
-    options: &Options,
-    object: &Object,
-    live: Option<&DynamicObject>,
-) -> Result<String, ApplyError> {
-    let key = object.key();
-    let api = cluster.api(object.resource());
-    if object.is_secret() && live.is_none() {
-        let body: DynamicObject =
-            serde_json::from_value(object.json().clone()).map_err(|source| BuildError::Serialise {
-                object: key.clone(),
-                source,
-            })?;
-        let params = PostParams {
-            field_manager: Some(options.field_manager.clone()),
-            ..PostParams::default()
-        };
-        cluster.request(&key, api.create(&params, &body)).await?;
-    } else {
-        let mut body = object.json().clone();
-        // The UID makes it an update of what was read: not of another object, and not a creation.
-        if let Some(uid) = live.and_then(|live| live.metadata.uid.clone()) {
-            body["metadata"]["uid"] = Value::from(uid);
-        }
-        let params = PatchParams::apply(&options.field_manager).force();
-        cluster
-            .request(&key, api.patch(object.name(), &params, &Patch::Apply(&body)))
-            .await?;
-    }
-    tracing::debug!(object = %key, "written");
-    Ok(key)
 }
 
 /// Selects the instance's pods.

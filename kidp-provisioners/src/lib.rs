@@ -11,7 +11,7 @@ pub mod resources;
 
 pub use apply::{ApplyError, Options};
 pub use instance::{Credentials, Instance};
-pub use manifests::{Applied, Manifests, Prepared};
+pub use manifests::{Applied, Manifests, Object, Prepared};
 pub use observe::Observed;
 pub use provisioner::{Capabilities, Connection, Deprovisioned, Provisioner, Readiness};
 pub use registry::Registry;

@@ -25,10 +25,10 @@ pub(super) async fn adopt(
         relabel(cluster, scope, &claim_resource, claim).await?;
     }
     for (object, secret) in live.iter_mut().filter(|(object, _)| object.is_secret()) {
-        if let Some(found) = secret {
-            if let Some(adopted) = relabel(cluster, scope, object.resource(), found).await? {
-                *secret = Some(adopted);
-            }
+        if let Some(found) = secret
+            && let Some(adopted) = relabel(cluster, scope, object.resource(), found).await?
+        {
+            *secret = Some(adopted);
         }
     }
     Ok(())

@@ -5,9 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ApiResource, DynamicObject};
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::ownership::{self, Ownership};
 use super::request::Cluster;
-use super::{ApplyError, Scope};
+use super::{ApplyError, Scope, ownership};
 use crate::instance::Credentials;
 
 /// Letters and digits, 190 bits: some official entrypoints splice a password into their own language.
@@ -18,30 +17,21 @@ pub(super) fn password() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH)
 }
 
-/// The Secret of an instance.
-pub(super) enum Found {
-    /// There is none.
-    None,
-    /// The instance's own.
-    Ours(Credentials, DynamicObject),
-    /// Left by an earlier instance of this name.
-    Retained(Credentials, DynamicObject),
+/// The Secret of an instance, its own or one left to it by an earlier instance of its name.
+pub(super) struct Found {
+    pub(super) credentials: Credentials,
+    pub(super) secret: DynamicObject,
 }
 
 /// Looks for the Secret.
-pub(super) async fn find(cluster: &Cluster<'_>, scope: &Scope<'_>) -> Result<Found, ApplyError> {
+pub(super) async fn find(cluster: &Cluster<'_>, scope: &Scope<'_>) -> Result<Option<Found>, ApplyError> {
     let name = scope.secret();
     let Some(secret) = cluster.get(&ApiResource::erase::<Secret>(&()), &name).await? else {
-        return Ok(Found::None);
+        return Ok(None);
     };
-    let ownership = ownership::of(&secret.metadata, scope);
-    ownership.require_usable(|| format!("Secret/{name}"))?;
+    ownership::of(&secret.metadata, scope).require_usable(|| format!("Secret/{name}"))?;
     let credentials = read(&name, &secret)?;
-    Ok(if ownership == Ownership::Retained {
-        Found::Retained(credentials, secret)
-    } else {
-        Found::Ours(credentials, secret)
-    })
+    Ok(Some(Found { credentials, secret }))
 }
 
 fn read(name: &str, secret: &DynamicObject) -> Result<Credentials, ApplyError> {

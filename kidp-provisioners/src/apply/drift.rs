@@ -4,9 +4,10 @@ use futures::future::try_join_all;
 use kidp_drift::Change;
 use kube::Client;
 
-use super::credentials::{self, Found};
+use super::credentials;
 use super::request::Cluster;
-use super::{ApplyError, REQUEST_TIMEOUT, as_json};
+use super::write::as_json;
+use super::{ApplyError, REQUEST_TIMEOUT};
 use crate::instance::Instance;
 use crate::provisioner::Provisioner;
 use crate::resources::meta::Scope;
@@ -19,9 +20,9 @@ pub(crate) async fn drift<P: Provisioner + ?Sized>(
     let cluster = Cluster::new(client, instance, REQUEST_TIMEOUT);
     let scope = Scope::new(instance);
     let credentials = match credentials::find(&cluster, &scope).await? {
+        Some(found) => found.credentials,
         // No other object holds the password, so what is missing is reported and the rest compared as it is.
-        Found::None => provisioner.credentials(instance, String::new()),
-        Found::Ours(credentials, _) | Found::Retained(credentials, _) => credentials,
+        None => provisioner.credentials(instance, String::new()),
     };
     let manifests = provisioner.build(instance, &credentials)?;
     let objects = manifests.objects();

@@ -169,7 +169,7 @@ async fn delete(cluster: &Cluster<'_>, instance: &Instance, item: &Item) -> Resu
         }
         match cluster.request(&item.key(), api.get_metadata_opt(name)).await? {
             Some(now) if now.metadata.uid == meta.uid && is_of(&now.metadata, instance) => {
-                meta = now.metadata
+                meta = now.metadata;
             }
             // Another object took the name: ours is gone.
             _ => return Ok(true),

@@ -1,4 +1,4 @@
-//! The PodDisruptionBudget, where one helps.
+//! The `PodDisruptionBudget`, where one helps.
 //!
 //! A budget keeps a drain from taking a second member while the first is away. For a single member it can only
 //! forbid every drain (`minAvailable: 1`, the node cannot be maintained) or none (no effect), so there is none.

@@ -160,7 +160,7 @@ fn shown_time(milliseconds: u64) -> String {
 fn largest(amount: u64, units: &[(&str, u64)], smallest: &str) -> String {
     let fitting = units
         .iter()
-        .find(|(_, factor)| amount >= *factor && amount % factor == 0);
+        .find(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor));
     fitting.map_or_else(
         || format!("{amount}{smallest}"),
         |(unit, factor)| format!("{}{unit}", amount / factor),

@@ -1,0 +1,100 @@
+//! What can go wrong, and what to do about it.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::manifests::BuildError;
+
+/// Why objects could not be applied, read or removed.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The manifests could not be rendered.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An object of that name exists and belongs to something else. The user renames one of the two.
+    #[error("{object} exists and is not managed by this instance")]
+    NameCollision {
+        /// `Kind/name`.
+        object: String,
+    },
+    /// An object of an earlier instance of this name is on its way out. Retried.
+    #[error("{object} of an earlier instance is still being deleted")]
+    StillDeleting {
+        /// `Kind/name`.
+        object: String,
+    },
+    /// The namespace does not exist. Retried, since it may be made later; nothing else is created meanwhile.
+    #[error("namespace {namespace} does not exist")]
+    NamespaceMissing {
+        /// Its name.
+        namespace: String,
+    },
+    /// There is data, but not the Secret with its password. The Secret is restored, or the claim deleted.
+    #[error(
+        "{claim} holds data of an earlier instance whose Secret {secret} is gone: restore it, or delete the claim"
+    )]
+    DataWithoutCredentials {
+        /// `Kind/name` of the claim.
+        claim: String,
+        /// Name of the missing Secret.
+        secret: String,
+    },
+    /// The Secret lacks an entry that the instance is built from. It is restored, or deleted with the data.
+    #[error("Secret/{secret} has no usable entry `{key}`: restore it")]
+    BrokenSecret {
+        /// Its name.
+        secret: String,
+        /// The entry.
+        key: &'static str,
+    },
+    /// A smaller volume was asked for than there is.
+    #[error("storage.size cannot shrink from {from} to {to}")]
+    StorageShrink {
+        /// Current size.
+        from: String,
+        /// Size asked for.
+        to: String,
+    },
+    /// The volume cannot grow; most often its storage class does not allow it.
+    #[error("{claim} cannot grow to {to}: {message}")]
+    StorageResize {
+        /// `Kind/name` of the claim.
+        claim: String,
+        /// Size asked for.
+        to: String,
+        /// The API server's reason.
+        message: String,
+    },
+    /// The API server refused or did not answer. Retried where [`ApplyError::is_retryable`].
+    #[error("{object}: {source}")]
+    Kube {
+        /// `Kind/name`.
+        object: String,
+        /// The client's error.
+        source: Box<kube::Error>,
+    },
+    /// No answer in time. Retried.
+    #[error("{object}: no answer within {}s", .after.as_secs())]
+    Timeout {
+        /// `Kind/name`.
+        object: String,
+        /// The limit.
+        after: Duration,
+    },
+}
+
+impl ApplyError {
+    /// Whether the same call can succeed later, without a change of the instance.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::StillDeleting { .. } | Self::NamespaceMissing { .. } | Self::Timeout { .. } => true,
+            Self::Kube { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..),
+                kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
