@@ -118,7 +118,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let broker = Broker {
         name: config.name.clone(),
         client: client.clone(),
-        records: Records::new(client.clone()),
+        records: Records::new(client.clone(), config.name.as_str()),
         registry: registry.clone(),
         callback_urls: callback_urls.clone(),
         public_key: key.public(),
@@ -127,7 +127,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         request_timeout: REQUEST_TIMEOUT,
     };
     let sender = Sender::new(key, config.name.as_str())?;
-    let context = controller::Context::new(client, registry, sender, callback_urls, shutdown.clone());
+    let context = controller::Context::new(
+        &config.name,
+        client,
+        registry,
+        sender,
+        callback_urls,
+        shutdown.clone(),
+    );
     let listener = TcpListener::bind(config.listen).await?;
     tracing::info!(name = config.name, listen = %config.listen, "the broker is up");
     let controller = tokio::spawn(controller::run(context, config.max_concurrent));

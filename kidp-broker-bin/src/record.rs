@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kidp_core::crd::{ServiceInstance, ServiceInstanceSpec};
+use kidp_core::deployment::DeploymentId;
 use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
 use kidp_core::instance::InstanceSpec;
 use kidp_core::labels::{self, Labels};
@@ -70,6 +71,19 @@ pub fn instance_of(record: &ServiceInstance) -> Instance {
         ..reference
     });
     instance(namespace, &record.spec, owner)
+}
+
+/// Whether the record was made by the broker of this name. The name is part of the deployment id, so that several
+/// brokers can share a cluster without touching each other's instances.
+pub fn belongs_to(broker: &str, record: &ServiceInstance) -> bool {
+    let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
+    id(broker, namespace, &record.spec) == record.spec.deployment_id
+}
+
+/// The identity of a deployment.
+pub fn id(broker: &str, namespace: &str, spec: &ServiceInstanceSpec) -> DeploymentId {
+    let kind = spec.resource_type.as_str();
+    DeploymentId::derive(broker, namespace, kind, &spec.resource_name, &spec.resource_uid)
 }
 
 /// Whether the record is being deleted.

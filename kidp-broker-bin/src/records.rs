@@ -31,10 +31,11 @@ pub enum Taken {
     Stale,
 }
 
-/// The records of the cluster.
+/// One broker's records in its cluster.
 #[derive(Clone)]
 pub struct Records {
     client: Client,
+    broker: String,
 }
 
 /// Parameters of every write.
@@ -46,9 +47,12 @@ pub fn post_params() -> PostParams {
 }
 
 impl Records {
-    /// Access through `client`.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// The records of the broker of this name, through `client`.
+    pub fn new(client: Client, broker: impl Into<String>) -> Self {
+        Self {
+            client,
+            broker: broker.into(),
+        }
     }
 
     fn api(&self, namespace: Option<&str>) -> Api<ServiceInstance> {
@@ -67,11 +71,24 @@ impl Records {
         let only = ListParams::default().fields(&format!("metadata.name={id}"));
         let list = self.api(namespace).list(&only).await;
         let list = list.map_err(|e| from_kube("looking up a deployment", &e))?;
-        Ok(list.items.into_iter().next())
+        Ok(list
+            .items
+            .into_iter()
+            .find(|record| record::belongs_to(&self.broker, record)))
     }
 
-    /// The records of a namespace, or all.
+    /// The records of a namespace, or all; those of one resource name, or all.
     pub async fn list(
+        &self,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Vec<ServiceInstance>, Problem> {
+        let mut records = self.list_of_all_brokers(namespace, name).await?;
+        records.retain(|record| record::belongs_to(&self.broker, record));
+        Ok(records)
+    }
+
+    async fn list_of_all_brokers(
         &self,
         namespace: Option<&str>,
         name: Option<&str>,
@@ -126,7 +143,7 @@ impl Records {
     /// Refuses a name that another resource of the kind holds in the namespace.
     async fn refuse_taken_name(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<(), Problem> {
         let holder = self
-            .list(Some(namespace), Some(&wanted.resource_name))
+            .list_of_all_brokers(Some(namespace), Some(&wanted.resource_name))
             .await?
             .into_iter()
             .find(|other| {

@@ -143,7 +143,7 @@ pub fn list(items: &[ServiceInstance]) -> (u16, Value) {
 pub fn broker(client: Client) -> Broker {
     Broker {
         name: "eu".to_owned(),
-        records: Records::new(client.clone()),
+        records: Records::new(client.clone(), "eu"),
         client,
         registry: registry(),
         callback_urls: UrlPolicy::new(&["http://operator:9090/v1/callback"]).unwrap(),

@@ -51,6 +51,12 @@ impl ReplayGuard {
         true
     }
 
+    /// Whether `id` is remembered.
+    pub fn contains(&self, id: &str, now: jiff::Timestamp) -> bool {
+        let is_fresh = |at: i64| now.as_second().saturating_sub(at) <= self.keep_seconds;
+        self.ids.contains(id) && self.order.iter().any(|(known, at)| known == id && is_fresh(*at))
+    }
+
     /// Forgets `id`, so that the sender's next attempt is acted upon: for a message that could not be handled.
     pub fn forget(&mut self, id: &str) {
         if self.ids.remove(id) {
@@ -98,6 +104,7 @@ mod tests {
         let mut guard = ReplayGuard::new(10);
         assert!(guard.is_first("a", at(0)));
         assert!(!guard.is_first("a", at(600)));
+        assert!(guard.contains("a", at(600)) && !guard.contains("a", at(601)) && !guard.contains("b", at(0)));
         assert!(guard.is_first("a", at(601)));
     }
 

@@ -65,6 +65,7 @@ const SWEEP: Duration = Duration::from_mins(5);
 
 /// What reconciles share.
 pub struct Context {
+    broker: String,
     client: Client,
     registry: Registry,
     options: Options,
@@ -74,8 +75,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context that stops what it started when `shutdown` is cancelled.
+    /// A context for the records of the broker of this name; it stops what it started when `shutdown` is cancelled.
     pub fn new(
+        broker: &str,
         client: Client,
         registry: Registry,
         sender: Sender,
@@ -88,6 +90,7 @@ impl Context {
         };
         let outbox = Outbox::new(client.clone(), sender, callback_urls, shutdown.clone());
         Arc::new(Self {
+            broker: broker.to_owned(),
             client,
             registry,
             options,
@@ -137,6 +140,9 @@ pub async fn run(context: Arc<Context>, concurrency: u16) {
 }
 
 async fn reconcile(record: Arc<ServiceInstance>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    if !record::belongs_to(&context.broker, &record) {
+        return Ok(Action::await_change());
+    }
     let work = async {
         if record::is_deleting(&record) {
             cleanup::cleanup(&record, &context).await

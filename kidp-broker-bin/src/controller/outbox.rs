@@ -11,10 +11,11 @@
 //! only so many send at once.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kidp_callback::{Callback, CallbackPhase, Outcome, Sender, UrlPolicy, backoff};
+use kidp_callback::{Callback, CallbackPhase, Outcome, ReplayGuard, Sender, UrlPolicy, backoff};
 use kidp_core::crd::{Phase, ServiceInstance};
 use kidp_core::names::short_hash;
 use kube::{Api, Client, ResourceExt as _};
@@ -28,8 +29,18 @@ use crate::records::post_params;
 const SENDING: usize = 16;
 /// Tries at removing an acknowledged entry from a record that keeps changing.
 const REMOVALS: usize = 5;
+/// Finished callbacks that are remembered, and for how long: longer than the controller's view of a record lags.
+const FINISHED: usize = 10_000;
+const FINISHED_FOR: Duration = Duration::from_mins(2);
 /// Longest that stopping waits for callbacks; they are in the records.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Callbacks that need no task: one runs, or has just ended. A reconcile may still see the entry of one that has
+/// ended, since its view of the record lags behind.
+struct Ids {
+    running: HashSet<String>,
+    finished: ReplayGuard,
+}
 
 /// The sending side of every record's outbox.
 pub struct Outbox {
@@ -37,7 +48,7 @@ pub struct Outbox {
     sender: Sender,
     allowed: UrlPolicy,
     places: Semaphore,
-    running: Mutex<HashSet<String>>,
+    ids: Mutex<Ids>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -50,29 +61,32 @@ impl Outbox {
             sender,
             allowed,
             places: Semaphore::new(SENDING),
-            running: Mutex::default(),
+            ids: Mutex::new(Ids {
+                running: HashSet::new(),
+                finished: ReplayGuard::with_memory(FINISHED, FINISHED_FOR),
+            }),
             tasks: TaskTracker::new(),
             shutdown,
         })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees to it that the record's waiting callback, if there is one, is being sent.
     pub fn ensure(self: &Arc<Self>, record: &ServiceInstance) {
         let Some(id) = waiting(record) else { return };
-        if self.shutdown.is_cancelled() || !self.running().insert(id.clone()) {
+        if self.shutdown.is_cancelled() || !self.ids().begin(&id) {
             return;
         }
         let (outbox, record) = (self.clone(), record.clone());
         self.tasks.spawn(async move {
-            tokio::select! {
-                () = outbox.deliver(record, &id) => {}
-                () = outbox.shutdown.cancelled() => {}
-            }
-            outbox.running().remove(&id);
+            let finished = tokio::select! {
+                finished = outbox.deliver(record, &id) => finished,
+                () = outbox.shutdown.cancelled() => false,
+            };
+            outbox.ids().end(&id, finished);
         });
     }
 
@@ -94,32 +108,45 @@ impl Outbox {
         let _ = tokio::time::timeout(DRAIN, self.tasks.wait()).await;
     }
 
-    async fn deliver(&self, mut record: ServiceInstance, id: &str) {
-        let deployment = record.spec.deployment_id.clone();
+    /// Sends an entry until there is nothing left to do for it; `false` where it stays in the record.
+    async fn deliver(&self, mut record: ServiceInstance, id: &str) -> bool {
         let mut rounds = 0;
         loop {
             let Some(callback) = current(&record, id) else {
-                return;
+                return true;
             };
-            let outcome = self.send(&record, id, &callback).await;
-            match outcome {
-                Some(Outcome::Acknowledged) => return self.remove(record, id).await,
-                Some(ref refused) if !refused.may_succeed_later() => {
-                    tracing::warn!(%deployment, ?outcome, "callback refused for good; the operator will poll");
-                    return self.remove(record, id).await;
-                }
-                Some(_) => {}
-                None => return,
+            if let ControlFlow::Break(finished) = self.round(&record, id, &callback).await {
+                return finished;
             }
             rounds += 1;
             let pause = backoff(rounds, rand::random());
-            tracing::warn!(%deployment, ?outcome, rounds, pause_s = pause.as_secs(), "callback not acknowledged");
+            let deployment = &record.spec.deployment_id;
+            tracing::warn!(%deployment, rounds, pause_s = pause.as_secs(), "callback not acknowledged");
             tokio::time::sleep(pause).await;
             match self.api(&record).get_opt(&record.name_any()).await {
                 Ok(Some(latest)) => record = latest,
-                Ok(None) => return,
+                Ok(None) => return true,
                 Err(error) => tracing::debug!(%error, "the record cannot be read; sending what is known"),
             }
+        }
+    }
+
+    async fn round(&self, record: &ServiceInstance, id: &str, callback: &Callback) -> ControlFlow<bool> {
+        let deployment = &record.spec.deployment_id;
+        match self.send(record, id, callback).await {
+            Some(Outcome::Acknowledged) => {
+                tracing::info!(%deployment, phase = ?callback.phase, "callback acknowledged");
+                ControlFlow::Break(self.remove(record.clone(), id).await)
+            }
+            Some(outcome) if !outcome.may_succeed_later() => {
+                tracing::warn!(%deployment, ?outcome, "callback refused for good; the operator will poll");
+                ControlFlow::Break(self.remove(record.clone(), id).await)
+            }
+            Some(outcome) => {
+                tracing::debug!(%deployment, ?outcome, "callback not acknowledged");
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(false),
         }
     }
 
@@ -137,29 +164,26 @@ impl Outbox {
         Some(self.sender.send_round(&url, id, callback).await)
     }
 
-    /// Removes an entry, if it is still there.
-    async fn remove(&self, mut record: ServiceInstance, id: &str) {
+    /// Removes an entry; answers whether it is gone.
+    async fn remove(&self, mut record: ServiceInstance, id: &str) -> bool {
         let api = self.api(&record);
         for _ in 0..REMOVALS {
-            let Some(status) = record.status.as_mut() else {
-                return;
+            let outbox = record.status.as_mut().map(|status| &mut status.outbox);
+            let Some(outbox) = outbox.filter(|entries| entries.iter().any(|e| e.id == id)) else {
+                return true;
             };
-            let before = status.outbox.len();
-            status.outbox.retain(|entry| entry.id != id);
-            if status.outbox.len() == before {
-                return;
-            }
+            outbox.retain(|entry| entry.id != id);
             match api
                 .replace_subresource("status", &record.name_any(), &post_params(), &record)
                 .await
             {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(error) => tracing::debug!(%error, "an acknowledged callback cannot be removed"),
             }
             match api.get_opt(&record.name_any()).await {
                 Ok(Some(latest)) => record = latest,
-                Ok(None) => return,
+                Ok(None) => return true,
                 Err(error) => tracing::debug!(%error, "the record cannot be read"),
             }
         }
@@ -167,10 +191,24 @@ impl Outbox {
             id,
             "an acknowledged callback stays in its record and will be sent again"
         );
+        false
     }
 
     fn api(&self, record: &ServiceInstance) -> Api<ServiceInstance> {
         Api::namespaced(self.client.clone(), &record.namespace().unwrap_or_default())
+    }
+}
+
+impl Ids {
+    fn begin(&mut self, id: &str) -> bool {
+        !self.finished.contains(id, jiff::Timestamp::now()) && self.running.insert(id.to_owned())
+    }
+
+    fn end(&mut self, id: &str, finished: bool) {
+        self.running.remove(id);
+        if finished {
+            self.finished.is_first(id, jiff::Timestamp::now());
+        }
     }
 }
 

@@ -114,3 +114,12 @@ fn the_record_has_its_finalizer_from_the_start_and_owns_what_is_made() {
     );
     assert_eq!(reference.kind, "ServiceInstance");
 }
+
+#[test]
+fn a_record_belongs_to_the_broker_that_made_it() {
+    assert!(belongs_to("eu", &record()));
+    assert!(!belongs_to("us", &record()));
+    let mut moved = record();
+    moved.metadata.namespace = Some("elsewhere".to_owned());
+    assert!(!belongs_to("eu", &moved));
+}
