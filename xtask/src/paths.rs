@@ -74,6 +74,12 @@ impl Layout {
         self.state.join("host.json")
     }
 
+    /// The control group above all pods: named after the state folder, since it is the machine's.
+    pub fn cgroup(&self) -> String {
+        let name = self.state.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Held while `up` or `down` runs.
     pub fn lock(&self) -> PathBuf {
         self.state.with_extension("lock")

@@ -64,7 +64,7 @@ async fn stop_pods(layout: &Layout) {
 
 /// Live processes of pods: shims with our socket, their descendants, members of our control groups.
 fn pod_processes(layout: &Layout) -> BTreeSet<i32> {
-    let mut found: BTreeSet<i32> = host::cgroup_roots()
+    let mut found: BTreeSet<i32> = host::cgroup_roots(layout)
         .iter()
         .flat_map(|g| host::cgroup_processes(g))
         .collect();
@@ -175,7 +175,7 @@ pub async fn leftovers(layout: &Layout) -> Vec<String> {
             .map(|chain| format!("chain {chain}")),
     );
     left.extend(
-        host::cgroup_roots()
+        host::cgroup_roots(layout)
             .iter()
             .map(|p| format!("control group {}", p.display())),
     );

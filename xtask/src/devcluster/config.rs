@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::binaries::Binaries;
-use super::{CGROUP, Error, NODE_IP, POD_BRIDGE, POD_CIDR};
+use super::{Error, NODE_IP, POD_BRIDGE, POD_CIDR};
 use crate::paths::{Layout, checkout};
 
 /// Template in `devcluster/config/`, and where it goes under `conf/`.
@@ -19,6 +19,7 @@ const FILES: [(&str, &str); 6] = [
 /// Writes every configuration file.
 pub fn write_all(layout: &Layout, binaries: &Binaries) -> Result<(), Error> {
     let state = layout.state.display().to_string();
+    let cgroup = layout.cgroup();
     let node_bin = binaries.node.display().to_string();
     let values = [
         ("STATE", state.as_str()),
@@ -26,7 +27,7 @@ pub fn write_all(layout: &Layout, binaries: &Binaries) -> Result<(), Error> {
         ("NODE_IP", NODE_IP),
         ("POD_BRIDGE", POD_BRIDGE),
         ("POD_CIDR", POD_CIDR),
-        ("CGROUP", CGROUP),
+        ("CGROUP", cgroup.as_str()),
     ];
     for (source, target) in FILES {
         let source = checkout().join("devcluster/config").join(source);
@@ -92,7 +93,7 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(layout.conf().join(name)).unwrap();
         let kubelet: serde_json::Value = serde_yaml_ng::from_str(&read("kubelet.yaml")).unwrap();
         assert_eq!(kubelet["clusterDNS"][0], NODE_IP);
-        assert_eq!(kubelet["cgroupRoot"], format!("/{CGROUP}"));
+        assert_eq!(kubelet["cgroupRoot"], format!("/{}", layout.cgroup()));
         let cni: serde_json::Value = serde_json::from_str(&read("cni/10-kidp.conflist")).unwrap();
         assert_eq!(cni["plugins"][0]["bridge"], POD_BRIDGE);
         assert!(

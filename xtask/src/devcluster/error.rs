@@ -22,6 +22,17 @@ pub enum Error {
     /// Nothing is built yet and there is nothing to build with.
     #[error("`go` is not on PATH; install Go (the version in devcluster/*/go.mod or newer)")]
     NoGo,
+    /// Packages are missing and this is no Debian.
+    #[error(
+        "these Debian packages are missing and there is no apt-get here: {0}; the cluster needs Debian or Ubuntu"
+    )]
+    NoApt(String),
+    /// Another `up` or `down` does not end.
+    #[error("another `devcluster up` or `down` still holds {}; wait for it, or end it", path.display())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
     /// Another program listens there.
     #[error("{kind} port {port} is in use by another program (see `ss -lntup`); stop it and try again")]
     PortTaken {

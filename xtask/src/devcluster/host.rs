@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CGROUP, Error, NODE_BRIDGE, NODE_IP, POD_BRIDGE, SERVICE_CIDR, firewall, mounts};
+use super::{Error, NODE_BRIDGE, NODE_IP, POD_BRIDGE, SERVICE_CIDR, firewall, mounts};
 use crate::paths::Layout;
 use crate::process::Cmd;
 
@@ -104,21 +104,21 @@ pub async fn prepare(layout: &Layout) -> Result<(), Error> {
     ] {
         Cmd::new("ip").args(args).output().await?;
     }
-    make_cgroups()?;
+    make_cgroups(layout)?;
     firewall::keep_pods_inside().await
 }
 
 /// Removes interfaces and control groups, and puts settings and mount propagation back.
 pub async fn restore(layout: &Layout) {
     for link in [POD_BRIDGE, NODE_BRIDGE] {
-        for port in bridge_ports(link) {
+        for port in bridge_ports(link).await {
             let _ = Cmd::new("ip").args(["link", "delete", &port]).output().await;
         }
         if link_exists(link) {
             let _ = Cmd::new("ip").args(["link", "delete", link]).output().await;
         }
     }
-    for root in cgroup_roots() {
+    for root in cgroup_roots(layout) {
         remove_cgroup(&root);
     }
     let Some(record) = HostRecord::read(layout) else {
@@ -137,26 +137,36 @@ pub async fn restore(layout: &Layout) {
     }
 }
 
-/// Whether a network interface exists.
+/// Whether a network interface exists in this process's network namespace (which `/sys` may not show).
 pub fn link_exists(name: &str) -> bool {
-    Path::new("/sys/class/net").join(name).exists()
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    table
+        .lines()
+        .any(|line| line.split_once(':').is_some_and(|(link, _)| link.trim() == name))
 }
 
-fn bridge_ports(bridge: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+async fn bridge_ports(bridge: &str) -> Vec<String> {
+    let list = Cmd::new("ip")
+        .args(["-o", "link", "show", "master", bridge])
+        .output()
+        .await;
+    list.unwrap_or_default()
+        .lines()
+        .filter_map(port_name)
+        .map(str::to_owned)
         .collect()
 }
 
+/// `5: veth1a2b@if2: <...` is `veth1a2b`.
+fn port_name(line: &str) -> Option<&str> {
+    line.split(": ").nth(1)?.split('@').next()
+}
+
 /// The cluster's control groups: one a controller with cgroup v1, one alone with v2.
-pub fn cgroup_roots() -> Vec<PathBuf> {
+pub fn cgroup_roots(layout: &Layout) -> Vec<PathBuf> {
     hierarchies()
         .into_iter()
-        .map(|h| h.join(CGROUP))
+        .map(|h| h.join(layout.cgroup()))
         .filter(|path| path.is_dir())
         .collect()
 }
@@ -176,17 +186,30 @@ fn hierarchies() -> Vec<PathBuf> {
         .collect()
 }
 
-fn make_cgroups() -> Result<(), Error> {
+fn make_cgroups(layout: &Layout) -> Result<(), Error> {
     for hierarchy in hierarchies() {
-        let path = hierarchy.join(CGROUP);
+        let path = hierarchy.join(layout.cgroup());
         std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
-        let parent = hierarchy.join("cpuset.cpus");
-        if parent.exists() && !hierarchy.join("cgroup.controllers").exists() {
+        if hierarchy.join("cgroup.controllers").exists() {
+            delegate(&hierarchy)?;
+        } else if hierarchy.join("cpuset.cpus").exists() {
             // A new v1 cpuset is empty, and an empty one takes no process.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 let value = std::fs::read_to_string(hierarchy.join(file)).map_err(Error::io(&hierarchy))?;
                 std::fs::write(path.join(file), value.trim()).map_err(Error::io(&path))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Lets groups below the root of cgroup v2 limit what the kubelet limits.
+fn delegate(root: &Path) -> Result<(), Error> {
+    let offered = std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+    let control = root.join("cgroup.subtree_control");
+    for controller in offered.split_whitespace() {
+        if ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"].contains(&controller) {
+            std::fs::write(&control, format!("+{controller}")).map_err(Error::io(&control))?;
         }
     }
     Ok(())
@@ -223,6 +246,15 @@ fn children(root: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces_are_named() {
+        assert_eq!(
+            port_name("5: veth1a2b@if2: <BROADCAST> mtu 1500 master kidp-cni0"),
+            Some("veth1a2b")
+        );
+        assert!(link_exists("lo") && !link_exists("l"));
+    }
 
     #[test]
     fn the_record_survives_being_written() {

@@ -23,9 +23,10 @@ pub mod storage;
 mod up;
 mod wait;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub(crate) use binaries::{FERRETDB, build as build_module, hex, key};
 pub use error::Error;
@@ -42,7 +43,9 @@ const SERVICE_CIDR: &str = "10.96.0.0/16";
 const POD_CIDR: &str = "10.244.0.0/24";
 const NODE_BRIDGE: &str = "kidp0";
 const POD_BRIDGE: &str = "kidp-cni0";
-const CGROUP: &str = "kidp-devcluster";
+
+/// A cold `up` of another process may hold the lock for as long as the build takes.
+const LOCK_DEADLINE: Duration = Duration::from_mins(45);
 
 /// A cluster that a command may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +117,7 @@ pub async fn ensure() -> Result<ClusterHandle, Error> {
 /// Brings the development cluster up. Answers whether it had to: a healthy one is left as it is.
 /// Without `yes`, a person at a terminal is asked before anything is installed or changed.
 pub async fn up(layout: &Layout, yes: bool) -> Result<bool, Error> {
-    let _lock = lock(layout)?;
+    let _lock = lock(layout).await?;
     if up::healthy(layout).await {
         return Ok(false);
     }
@@ -130,7 +133,7 @@ pub async fn up(layout: &Layout, yes: bool) -> Result<bool, Error> {
 
 /// Stops the cluster and puts the machine back as it was. Harmless when nothing is up.
 pub async fn down(layout: &Layout) -> Result<(), Error> {
-    let _lock = lock(layout)?;
+    let _lock = lock(layout).await?;
     if !rustix::process::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
@@ -192,19 +195,31 @@ fn xtask_binary() -> Result<PathBuf, Error> {
     })
 }
 
-fn lock(layout: &Layout) -> Result<File, Error> {
+/// Keeps a second `up` or `down` waiting, so that two never work on one machine.
+async fn lock(layout: &Layout) -> Result<File, Error> {
     let path = layout.lock();
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
     }
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(Error::io(&path))?;
-    file.lock().map_err(Error::io(&path))?;
-    Ok(file)
+    let mut options = File::options();
+    let options = options.create(true).truncate(false).write(true);
+    let file = options.open(&path).map_err(Error::io(&path))?;
+    let deadline = Instant::now() + LOCK_DEADLINE;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                return Err(Error::Locked { path });
+            }
+            Err(TryLockError::WouldBlock) if !told => {
+                eprintln!("waiting for another `devcluster up` or `down` to finish");
+                told = true;
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
 }
 
 async fn announce(layout: &Layout, bin: &Binaries) {

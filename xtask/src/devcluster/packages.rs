@@ -22,6 +22,9 @@ pub async fn missing() -> Vec<&'static str> {
 
 /// Installs packages with `apt-get`.
 pub async fn install(names: &[&str]) -> Result<(), Error> {
+    if !Cmd::new("apt-get").arg("--version").succeeds().await {
+        return Err(Error::NoApt(names.join(" ")));
+    }
     let apt = || {
         Cmd::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
