@@ -1,6 +1,8 @@
-//! One module an engine.
+//! One module an engine, and what they share.
 
+pub mod checks;
 mod image;
+pub mod parameters;
 pub mod postgresql;
 
 pub use image::{Image, PullPolicy};

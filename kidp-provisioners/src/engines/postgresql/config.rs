@@ -23,14 +23,7 @@ pub(super) fn files(instance: &Instance) -> Files {
 fn render(instance: &Instance) -> String {
     let spec = &instance.spec;
     let storage = parse_bytes(&spec.storage.size).unwrap_or_default();
-    let mut tuned: BTreeMap<&str, String> = presets::presets(spec.size, storage).into_iter().collect();
-    // `validate` refuses parameters that are not on the list; they are left out here too, since `build` may be
-    // called without it.
-    for (name, value) in &spec.parameters {
-        if let Some(parameter) = parameters::find(name) {
-            tuned.insert(parameter.name, value.trim().to_owned());
-        }
-    }
+    let tuned = parameters::CATALOGUE.settings(presets::presets(spec.size, storage), spec);
     let mut text = format!(
         "# Written by KIDP for size {}. Change spec.parameters, not this file.\n",
         spec.size

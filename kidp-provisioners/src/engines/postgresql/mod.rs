@@ -31,7 +31,8 @@ use crate::resources::{
     config_map, network_policy, pod_disruption_budget, secret, service, service_account, stateful_set,
 };
 
-pub use parameters::{Kind, PARAMETERS, Parameter};
+pub use crate::engines::parameters::{Kind, Parameter};
+pub use parameters::PARAMETERS;
 
 /// Major versions that are provisioned.
 pub const VERSIONS: [&str; 3] = ["15", "16", "17"];
@@ -92,7 +93,7 @@ impl Provisioner for Postgresql {
         Capabilities {
             versions: VERSIONS.map(ToOwned::to_owned).to_vec(),
             high_availability: false,
-            parameters: PARAMETERS.iter().map(|p| p.name.to_owned()).collect(),
+            parameters: parameters::CATALOGUE.names(),
         }
     }
 

@@ -6,60 +6,27 @@
 
 mod list;
 mod refused;
-mod value;
 
 use kidp_core::instance::InstanceSpec;
-use kidp_core::problem::FieldError;
+
+use crate::engines::parameters::{Catalogue, Parameter, units};
 
 pub use list::PARAMETERS;
-pub use value::Kind;
 
-/// An accepted parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameter {
-    /// Its name in `postgresql.conf`.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// Whether PostgreSQL reads it at its start only. A change of any parameter starts the pod anew at present.
-    pub restart: bool,
-}
+/// What is accepted.
+pub(super) const CATALOGUE: Catalogue = Catalogue {
+    engine: "PostgreSQL",
+    accepted: PARAMETERS,
+    refused: refused::REFUSED,
+    dash_is_underscore: false,
+    check: fits,
+};
 
-/// The parameter of a name; names are case-insensitive, as in PostgreSQL.
-pub(super) fn find(name: &str) -> Option<&'static Parameter> {
-    PARAMETERS.iter().find(|p| p.name.eq_ignore_ascii_case(name))
-}
-
-/// Every fault of a spec's parameters.
-pub(super) fn faults(spec: &InstanceSpec) -> Vec<FieldError> {
-    let mut seen = std::collections::BTreeSet::new();
-    spec.parameters
-        .iter()
-        .filter_map(|(name, value)| {
-            let message = match find(name) {
-                Some(parameter) if !seen.insert(parameter.name) => {
-                    Some(format!("`{}` is given twice, in different case", parameter.name))
-                }
-                Some(parameter) => fault(parameter, value.trim(), spec),
-                None => Some(refused::reason(name)),
-            };
-            message.map(|message| FieldError::new(format!("spec.parameters.{name}"), message))
-        })
-        .collect()
-}
-
-fn fault(parameter: &Parameter, value: &str, spec: &InstanceSpec) -> Option<String> {
-    if !parameter.kind.accepts(value) {
-        return Some(format!(
-            "`{}` is not accepted; {}",
-            value.escape_debug(),
-            parameter.kind
-        ));
-    }
-    // What does not fit the pod's memory would be killed, or not start at all.
+/// What does not fit the pod's memory would be killed, or not start at all.
+fn fits(parameter: &Parameter, value: &str, spec: &InstanceSpec) -> Option<String> {
     let limit = spec.size.memory_bytes() / 10 * 6;
-    let too_large =
-        parameter.name == "shared_buffers" && value::bytes(value).is_some_and(|bytes| bytes > limit);
+    let too_large = parameter.name == "shared_buffers"
+        && units::POSTGRESQL.bytes(value).is_some_and(|bytes| bytes > limit);
     too_large.then(|| {
         format!(
             "`{value}` does not fit size {}; at most 60 % of its memory, {}MB",

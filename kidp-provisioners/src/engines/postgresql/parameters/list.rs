@@ -1,7 +1,6 @@
 //! The list. Sorted by name; the third column says whether PostgreSQL reads it at its start only.
 
-use super::Parameter;
-use super::value::Kind;
+use crate::engines::parameters::{Kind, Parameter, units};
 
 const fn integer(min: i64, max: i64) -> Kind {
     Kind::Integer { min, max }
@@ -12,7 +11,12 @@ const fn real(min: f64, max: f64) -> Kind {
 }
 
 const fn memory(min: u64, max: u64, special: Option<&'static str>) -> Kind {
-    Kind::Memory { min, max, special }
+    Kind::Memory {
+        min,
+        max,
+        units: units::POSTGRESQL,
+        special,
+    }
 }
 
 const fn time(min: u64, max: u64, special: Option<&'static str>) -> Kind {

@@ -1,0 +1,122 @@
+//! What is checked the same way for every engine. What cannot be honoured is refused by name: an instance never
+//! pretends to have it.
+
+use kidp_core::instance::{DeletionPolicy, InstanceSpec};
+use kidp_core::names;
+use kidp_core::problem::FieldError;
+use kidp_core::quantity::parse_bytes;
+
+use crate::engines::parameters::Catalogue;
+use crate::instance::Instance;
+
+/// What an engine says about itself for the common checks.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The engine, as messages call it.
+    pub engine: &'static str,
+    /// Smallest volume that a first start fits on, in bytes, and as it is written.
+    pub min_storage: (u64, &'static str),
+    /// Why `highAvailability: true` is refused; none where it is honoured.
+    pub no_high_availability: Option<&'static str>,
+}
+
+/// Every fault of a request, given what the engine says about its version.
+pub fn validate(
+    instance: &Instance,
+    limits: &Limits,
+    catalogue: &Catalogue,
+    version: Option<String>,
+) -> Result<(), Vec<FieldError>> {
+    let mut faults = Vec::new();
+    if let Err(error) = names::validate_subdomain(&instance.name) {
+        faults.push(FieldError::new("metadata.name", error.to_string()));
+    }
+    if let Err(error) = names::validate_label(&instance.namespace) {
+        faults.push(FieldError::new("metadata.namespace", error.to_string()));
+    }
+    faults.extend(version.map(|message| FieldError::new("spec.version", message)));
+    faults.extend(storage(&instance.spec, limits));
+    faults.extend(unsupported(&instance.spec, limits));
+    faults.extend(catalogue.faults(&instance.spec));
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// What is wrong with a version, where it is neither one of `supported` nor one of these with a further number.
+pub fn version(engine: &str, supported: &[&str], version: &str) -> Option<String> {
+    let minor = |rest: &str| (1..=2).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit());
+    let is_of = |series: &&str| match version.strip_prefix(series) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('.').is_some_and(minor),
+        None => false,
+    };
+    (!supported.iter().any(is_of)).then(|| {
+        let example = supported.first().copied().unwrap_or_default();
+        format!(
+            "{engine} `{version}` is not provisioned; supported are {} and their minor versions, such as {example}.4",
+            supported.join(", ")
+        )
+    })
+}
+
+fn storage(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
+    let (least, written) = limits.min_storage;
+    let mut faults = Vec::new();
+    match parse_bytes(&spec.storage.size) {
+        Err(error) => faults.push(FieldError::new("spec.storage.size", error.to_string())),
+        Ok(bytes) if bytes < least => faults.push(FieldError::new(
+            "spec.storage.size",
+            format!(
+                "`{}` is too small for {}; at least {written}",
+                spec.storage.size, limits.engine
+            ),
+        )),
+        Ok(_) => {}
+    }
+    if let Some(Err(error)) = spec.storage.class.as_deref().map(names::validate_subdomain) {
+        faults.push(FieldError::new("spec.storage.class", error.to_string()));
+    }
+    faults
+}
+
+fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
+    let engine = limits.engine;
+    let refusals = [
+        (
+            spec.high_availability && limits.no_high_availability.is_some(),
+            "spec.highAvailability",
+            limits.no_high_availability.unwrap_or_default().to_owned(),
+        ),
+        (
+            spec.backup.enabled,
+            "spec.backup.enabled",
+            format!("backups of {engine} are not provisioned yet; set false"),
+        ),
+        (
+            spec.backup.point_in_time_restore,
+            "spec.backup.pointInTimeRestore",
+            format!("point-in-time restore of {engine} is not provisioned yet; set false"),
+        ),
+        (
+            spec.encryption.in_transit,
+            "spec.encryption.inTransit",
+            format!("TLS for {engine} is not provisioned yet; set false"),
+        ),
+        (
+            spec.encryption.at_rest,
+            "spec.encryption.atRest",
+            "encryption at rest is a property of the storage class, which cannot be verified from here: \
+             name an encrypted class in spec.storage.class and set false"
+                .to_owned(),
+        ),
+        (
+            spec.deletion_policy == DeletionPolicy::Snapshot,
+            "spec.deletionPolicy",
+            "Snapshot is not provisioned yet; use Delete or Retain".to_owned(),
+        ),
+    ];
+    refusals
+        .into_iter()
+        .filter(|(refused, ..)| *refused)
+        .map(|(_, field, message)| FieldError::new(field, message))
+        .collect()
+}
