@@ -37,6 +37,7 @@ use crate::instance::Instance;
 use crate::manifests::{Applied, Manifests, Object, Prepared, Wave};
 use crate::provisioner::Provisioner;
 use crate::resources::meta::Scope;
+use credentials::Found;
 use request::Cluster;
 
 pub(crate) use drift::drift;
@@ -99,11 +100,18 @@ async fn provision_once<P: Provisioner + ?Sized>(
         Some(found) => found.credentials.clone(),
         None => provisioner.credentials(scope.instance, credentials::password()),
     };
-    let has_secret = found.is_some();
     let manifests = provisioner.build(scope.instance, &credentials)?;
-    let mut live = read(cluster, scope, &manifests, found.map(|found| found.secret)).await?;
-    let claims = volumes::read(cluster, scope, &manifests).await?;
+    let data_version = found
+        .as_ref()
+        .and_then(Found::data_version)
+        .map(ToOwned::to_owned);
+    let has_secret = found.is_some();
+    let (mut live, claims) = tokio::try_join!(
+        read(cluster, scope, &manifests, found.map(|found| found.secret)),
+        volumes::read(cluster, scope, &manifests),
+    )?;
     volumes::check(scope, &claims, has_secret)?;
+    check_version(provisioner, scope, data_version.filter(|_| !claims.is_empty()))?;
     adopt::adopt(cluster, scope, &mut live, &claims).await?;
     volumes::grow(cluster, &mut live, &claims).await?;
     let mut written = Vec::new();
@@ -123,6 +131,21 @@ async fn provision_once<P: Provisioner + ?Sized>(
     }
     drop(live);
     Ok(manifests.applied(written))
+}
+
+/// Refuses a version that does not open the data.
+fn check_version<P: Provisioner + ?Sized>(
+    provisioner: &P,
+    scope: &Scope<'_>,
+    from: Option<String>,
+) -> Result<(), ApplyError> {
+    let to = &scope.instance.spec.version;
+    match from {
+        Some(from) if !provisioner.opens_data(&from, to) => {
+            Err(ApplyError::VersionChange { from, to: to.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An object and what the cluster has of it.

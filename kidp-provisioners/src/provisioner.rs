@@ -85,6 +85,13 @@ pub trait Provisioner: Send + Sync {
         credentials: &Credentials,
     ) -> Result<Manifests<Prepared>, BuildError>;
 
+    /// Whether the engine at version `to` opens data that version `from` wrote. Within a major version, unless an
+    /// engine says otherwise: an image that cannot would crash over and over in place of a database that runs.
+    fn opens_data(&self, from: &str, to: &str) -> bool {
+        let major = |version: &str| version.split('.').next().map(ToOwned::to_owned);
+        major(from) == major(to)
+    }
+
     /// Judges what was observed.
     fn readiness(&self, instance: &Instance, observed: &Observed) -> Readiness;
 

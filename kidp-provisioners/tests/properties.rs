@@ -1,4 +1,5 @@
 //! What holds for every request, whatever its name, size and parameters.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test's helpers may fail the test.
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The rendered objects, checked in under `snapshots/`: a change of them is seen in review.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test's helpers may fail the test.
 
 mod support;
 

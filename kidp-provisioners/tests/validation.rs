@@ -1,4 +1,5 @@
 //! What is accepted and what is refused, field by field.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test's helpers may fail the test.
 
 mod support;
 

@@ -2,12 +2,14 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::request::Cluster;
 use super::{ApplyError, Scope, ownership};
 use crate::instance::Credentials;
+use crate::resources::secret::DATA_VERSION;
 
 /// Letters and digits, 190 bits: some official entrypoints splice a password into their own language.
 const PASSWORD_LENGTH: usize = 32;
@@ -21,6 +23,13 @@ pub(super) fn password() -> String {
 pub(super) struct Found {
     pub(super) credentials: Credentials,
     pub(super) secret: DynamicObject,
+}
+
+impl Found {
+    /// Version of the data that the credentials belong to, where it is on record.
+    pub(super) fn data_version(&self) -> Option<&str> {
+        self.secret.annotations().get(DATA_VERSION).map(String::as_str)
+    }
 }
 
 /// Looks for the Secret.

@@ -48,6 +48,16 @@ pub enum ApplyError {
         /// The entry.
         key: &'static str,
     },
+    /// The engine at the version asked for does not open the data. A new instance is made and the data moved.
+    #[error(
+        "data of version {from} is not opened by version {to}: dump it and restore it into a new instance"
+    )]
+    VersionChange {
+        /// Version of the data.
+        from: String,
+        /// Version asked for.
+        to: String,
+    },
     /// A smaller volume was asked for than there is.
     #[error("storage.size cannot shrink from {from} to {to}")]
     StorageShrink {

@@ -1,7 +1,8 @@
 //! Volume claims: whose they are, and how they grow.
 //!
 //! A StatefulSet's claim templates cannot be changed. To grow, the claims themselves are patched, the StatefulSet
-//! is deleted without its pods, and the next apply makes it again around them; the database keeps running.
+//! is deleted without its pods, and the apply that follows makes it again around them. Pods keep running, unless
+//! their configuration follows the volume's size: then they are restarted, as by any change of configuration.
 
 use std::time::Duration;
 

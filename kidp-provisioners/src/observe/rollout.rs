@@ -89,3 +89,120 @@ fn failure(pod: &Pod) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Claim;
+
+    fn ready() -> Observed {
+        Observed {
+            workload: Some(Workload {
+                generation: 2,
+                observed_generation: 2,
+                replicas: 1,
+                ready: 1,
+                updated: 1,
+                current_revision: "b".to_owned(),
+                update_revision: "b".to_owned(),
+                ..Workload::default()
+            }),
+            pods: vec![pod("b")],
+            claims: vec![Claim {
+                phase: "Bound".to_owned(),
+                ..Claim::default()
+            }],
+            service: true,
+        }
+    }
+
+    fn pod(revision: &str) -> Pod {
+        Pod {
+            name: "orders-0".to_owned(),
+            revision: revision.to_owned(),
+            ready: true,
+            ..Pod::default()
+        }
+    }
+
+    /// `ready()` after a change.
+    fn with(change: impl FnOnce(&mut Observed, &mut Workload)) -> Readiness {
+        let mut observed = ready();
+        let mut workload = observed.workload.take().unwrap();
+        change(&mut observed, &mut workload);
+        observed.workload = Some(workload);
+        observed.rollout()
+    }
+
+    fn progressing(readiness: &Readiness) -> &str {
+        match readiness {
+            Readiness::Progressing(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failed(readiness: &Readiness) -> &str {
+        match readiness {
+            Readiness::Failed(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ready_is_ready_in_the_shape_last_asked_for() {
+        assert_eq!(ready().rollout(), Readiness::Ready);
+        progressing(&Observed::default().rollout());
+        // A change was applied that the controller has not seen, or not yet rolled out.
+        progressing(&with(|_, workload| workload.generation = 3));
+        progressing(&with(|_, workload| workload.updated = 0));
+        progressing(&with(|_, workload| workload.current_revision = "a".to_owned()));
+        // The status says ready, the pod does not (any more).
+        progressing(&with(|observed, _| observed.pods[0].ready = false));
+        progressing(&with(|observed, _| observed.pods[0].deleting = true));
+        progressing(&with(|observed, _| observed.pods[0] = pod("a")));
+        progressing(&with(|observed, _| observed.service = false));
+        progressing(&with(|_, workload| workload.deleting = true));
+    }
+
+    #[test]
+    fn what_needs_help_says_what_is_wrong() {
+        let waiting = |reason: &str, restarts: i32| {
+            with(|observed, _| {
+                let pod = &mut observed.pods[0];
+                pod.ready = false;
+                pod.waiting = Some((reason.to_owned(), "detail".to_owned()));
+                pod.last_exit = Some((1, "OOMKilled".to_owned()));
+                pod.restarts = restarts;
+            })
+        };
+        assert_eq!(
+            failed(&waiting("ImagePullBackOff", 0)),
+            "orders-0: ImagePullBackOff: detail"
+        );
+        assert!(failed(&waiting("CrashLoopBackOff", 3)).contains("exit code 1 OOMKilled"));
+        // A first crash may be the last one.
+        assert!(progressing(&waiting("CrashLoopBackOff", 1)).contains("CrashLoopBackOff"));
+        assert!(progressing(&waiting("ContainerCreating", 0)).contains("ContainerCreating"));
+        failed(&with(|observed, _| observed.claims[0].phase = "Lost".to_owned()));
+        let unschedulable = with(|observed, _| {
+            observed.pods[0].ready = false;
+            observed.pods[0].unschedulable = Some("no memory".to_owned());
+        });
+        assert_eq!(
+            progressing(&unschedulable),
+            "0 of 1 members ready; orders-0 has no node: no memory"
+        );
+    }
+
+    #[test]
+    fn failures_of_a_replaced_pod_do_not_count() {
+        let readiness = with(|observed, _| {
+            observed.pods[0] = Pod {
+                ready: false,
+                waiting: Some(("ImagePullBackOff".to_owned(), String::new())),
+                ..pod("a")
+            };
+        });
+        progressing(&readiness);
+    }
+}

@@ -6,8 +6,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::meta::{Scope, kept_meta};
+
+/// Annotation with the engine version that the data was last opened by. It stands here, and not on the pods,
+/// since it has to outlive them.
+pub const DATA_VERSION: &str = "platform.company.com/data-version";
 
 /// Type of the connection Secret of an engine.
 pub fn connection_type(engine: &str) -> String {
@@ -25,8 +30,12 @@ pub fn connection(scope: &Scope<'_>, entries: &[(&str, String)]) -> Secret {
         .chain(entries)
         .map(|(key, value)| ((*key).to_owned(), ByteString(value.clone().into_bytes())))
         .collect();
+    let version = scope.instance.spec.version.clone();
     Secret {
-        metadata: kept_meta(scope, scope.secret()),
+        metadata: ObjectMeta {
+            annotations: Some(BTreeMap::from([(DATA_VERSION.to_owned(), version)])),
+            ..kept_meta(scope, scope.secret())
+        },
         type_: Some(connection_type(engine)),
         data: Some(data),
         ..Secret::default()
