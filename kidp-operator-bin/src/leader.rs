@@ -115,15 +115,12 @@ impl Candidate {
         }
     }
 
-    /// Holds the lease until `stop`, or until it is lost; `true` in the first case.
-    pub async fn hold(&mut self, stop: &CancellationToken) -> bool {
+    /// Renews the lease for as long as that works; ends when it is lost.
+    pub async fn hold(&mut self) {
         let mut renewed = Instant::now();
         let mut pause = RENEW_EVERY;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return true,
-                () = tokio::time::sleep(pause) => {}
-            }
+            tokio::time::sleep(pause).await;
             let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
             let asked = Instant::now();
             match tokio::time::timeout(left, self.attempt()).await {
@@ -132,12 +129,12 @@ impl Candidate {
                     pause = RENEW_EVERY;
                     continue;
                 }
-                Ok(Ok(false)) => return false,
+                Ok(Ok(false)) => return,
                 Ok(Err(error)) => tracing::warn!(%error, "cannot renew the lease, trying again"),
                 Err(_) => {}
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
-                return false;
+                return;
             }
             pause = RETRY_EVERY.min(RENEW_DEADLINE.saturating_sub(renewed.elapsed()));
         }

@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -38,7 +39,7 @@ use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::MAX_BODY_BYTES;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::cache::{Caches, placed_at};
@@ -46,6 +47,9 @@ use crate::queues::Queues;
 
 /// Message ids that are remembered.
 const REMEMBERED: usize = 16_384;
+
+/// Messages that are read at once; each holds at most a body in memory.
+const AT_ONCE: usize = 64;
 
 /// Longest time that one message may take, its body included.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -57,6 +61,7 @@ pub struct Receiver {
     queues: Queues,
     leading: watch::Receiver<bool>,
     guard: Arc<Mutex<ReplayGuard>>,
+    places: Arc<Semaphore>,
 }
 
 impl Receiver {
@@ -68,6 +73,7 @@ impl Receiver {
             queues,
             leading,
             guard,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 }
@@ -78,8 +84,20 @@ pub fn app(receiver: Receiver) -> Router {
         .route("/v1/callback", post(callback).fallback(wrong_method))
         .fallback(|| async { refuse(Problem::new(Reason::NotFound, "the only route is /v1/callback")) })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(receiver.clone(), limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT))
         .with_state(receiver)
+}
+
+/// Turns messages away, before their bodies are read, while too many are being read.
+async fn limit(State(receiver): State<Receiver>, request: Request, next: Next) -> Response {
+    match receiver.places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => refuse(Problem::new(
+            Reason::Unavailable,
+            "too many callbacks at the moment",
+        )),
+    }
 }
 
 async fn wrong_method() -> Response {

@@ -157,23 +157,12 @@ async fn lead(
         return Ok(());
     }
     tracing::info!(identity = %me, "leading");
-    let working = stop.child_token();
-    let ended = CancellationToken::new();
-    let (result, kept) = tokio::join!(
-        async {
-            let result = operate(config, ctx, work, &working).await;
-            ended.cancel();
-            result
-        },
-        async {
-            let kept = candidate.hold(&ended).await;
-            working.cancel();
-            kept
-        }
-    );
-    if !kept {
-        return Err(RunError::LeaseLost);
-    }
+    // At an orderly end the lease is held until all work is done. When it is lost, all work is dropped at once: the
+    // next leader starts a few seconds later.
+    let result = tokio::select! {
+        result = operate(config, ctx, work, stop) => result,
+        () = candidate.hold() => return Err(RunError::LeaseLost),
+    };
     candidate.release().await;
     result
 }

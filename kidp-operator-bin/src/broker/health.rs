@@ -162,8 +162,8 @@ impl HealthBoard {
         self.lock().insert(key, entry);
     }
 
-    /// Forgets a broker.
-    pub fn forget(&self, key: &ObjectRef<Broker>) {
-        self.lock().remove(key);
+    /// Forgets every broker that is gone.
+    pub fn retain(&self, exists: impl Fn(&ObjectRef<Broker>) -> bool) {
+        self.lock().retain(|key, _| exists(key));
     }
 }

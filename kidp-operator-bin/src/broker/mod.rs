@@ -36,9 +36,9 @@ use crate::kube_io::{self, WriteError};
 pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action, WriteError> {
     let key = ObjectRef::from_obj(broker.as_ref());
     if broker.metadata.deletion_timestamp.is_some() {
-        ctx.health.forget(&key);
         return Ok(Action::await_change());
     }
+    ctx.health.retain(|key| ctx.caches.brokers.get(key).is_some());
     let health = match ctx.health.not_yet_due(&key, &broker) {
         Ok(wait) => return Ok(Action::requeue(wait)),
         Err(before) => before.after(health::check(&broker, &ctx.connections).await),

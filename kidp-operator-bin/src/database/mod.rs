@@ -32,8 +32,9 @@
 //! - The operator cannot tell a broker that is away for an hour from one that is gone for good. A `Database` whose
 //!   broker does not come back keeps its finalizer until somebody who knows that the instance is gone sets the
 //!   annotation [`ABANDON_ANNOTATION`] to `true`. What the broker then still holds is nobody's any more.
-//! - A request of a former leader that is still on its way can reach the broker after the deletion that the new
-//!   leader confirmed. The lease outlives every request by its duration less the broker timeout.
+//! - A leader that loses its lease drops its requests some seconds before the next one starts. One that had left
+//!   for the broker already, and is delayed on its way for longer, can still reach it after a deletion that the next
+//!   leader confirmed.
 
 pub mod cleanup;
 pub mod dereference;
@@ -162,7 +163,6 @@ fn pace(database: &Database, pace: Pace, ctx: &Context) -> Duration {
     }
     jitter(match pace {
         Pace::Poll => exponential(ctx.polls.next(key), waits.poll_min, waits.poll_max),
-        // The failure was counted where it happened.
         Pace::BackOff => exponential(ctx.failures.next(key), waits.poll_min, waits.backoff_max),
         Pace::Settled => {
             ctx.polls.reset(&key);

@@ -192,6 +192,21 @@ async fn a_replica_that_does_not_lead_sends_the_broker_away_for_now() {
 }
 
 #[tokio::test]
+async fn a_message_too_many_is_turned_away_for_now() {
+    let (readers, _writers) = caches();
+    let (queues, _receivers) = queues();
+    let (_leading, seen) = watch::channel(true);
+    let receiver = Receiver::new(readers, queues, seen);
+    let places = Arc::clone(&receiver.places);
+    let _held = places.try_acquire_many(u32::try_from(AT_ONCE).unwrap()).unwrap();
+    let request = Request::post("/v1/callback").body(Body::empty()).unwrap();
+    assert_eq!(
+        app(receiver).oneshot(request).await.unwrap().status().as_u16(),
+        503
+    );
+}
+
+#[tokio::test]
 async fn other_routes_and_methods_are_problems_too() {
     let fixture = fixture();
     for (request, code) in [
