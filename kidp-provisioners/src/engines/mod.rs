@@ -2,6 +2,7 @@
 
 pub mod checks;
 mod image;
+pub mod objects;
 pub mod parameters;
 pub mod postgresql;
 

@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod config_map;
+pub mod container;
 pub mod meta;
 pub mod network_policy;
 pub mod pod_disruption_budget;

@@ -24,6 +24,8 @@ pub struct Workload {
     pub replicas: i32,
     /// The engine's container; its security context is set here.
     pub container: Container,
+    /// Run to their end before it, in order; their security contexts are set here too.
+    pub init_containers: Vec<Container>,
     /// Volumes besides the data.
     pub volumes: Vec<Volume>,
     /// User and group of the image.
@@ -65,6 +67,11 @@ pub fn stateful_set(scope: &Scope<'_>, workload: Workload) -> StatefulSet {
 }
 
 fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
+    let confined = |container: Container| Container {
+        security_context: Some(pod_security::container()),
+        ..container
+    };
+    let init_containers: Vec<_> = workload.init_containers.into_iter().map(confined).collect();
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(scope.stable_labels()),
@@ -80,10 +87,8 @@ fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
             enable_service_links: Some(false),
             security_context: Some(pod_security::pod(workload.uid)),
             termination_grace_period_seconds: Some(workload.termination_grace_period_seconds),
-            containers: vec![Container {
-                security_context: Some(pod_security::container()),
-                ..workload.container
-            }],
+            init_containers: (!init_containers.is_empty()).then_some(init_containers),
+            containers: vec![confined(workload.container)],
             volumes: Some(workload.volumes),
             ..PodSpec::default()
         }),

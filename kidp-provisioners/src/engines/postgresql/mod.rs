@@ -19,17 +19,15 @@ mod validate;
 use kidp_core::instance::{Engine, ResourceType};
 use kidp_core::problem::FieldError;
 
-use crate::engines::Image;
+use crate::engines::{Image, objects};
 use crate::instance::{Credentials, Instance};
-use crate::manifests::{BuildError, Manifests, Prepared, Wave};
+use crate::manifests::{BuildError, Manifests, Prepared};
 use crate::observe::Observed;
 use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
 use crate::resources::compute::RequestShare;
 use crate::resources::meta::Scope;
 use crate::resources::service::Port;
-use crate::resources::{
-    config_map, network_policy, pod_disruption_budget, secret, service, service_account, stateful_set,
-};
+use crate::resources::{config_map, service};
 
 pub use crate::engines::parameters::{Kind, Parameter};
 pub use parameters::PARAMETERS;
@@ -119,18 +117,13 @@ impl Provisioner for Postgresql {
         let scope = Scope::new(instance);
         let files = config::files(instance);
         let workload = pod::workload(&self.config, &scope, credentials, config_map::checksum(&files));
-        Manifests::new()
-            .with(Wave::Foundation, &self.secret(&scope, credentials))?
-            .with(Wave::Foundation, &config_map::config_map(&scope, files))?
-            .with(Wave::Foundation, &service_account::service_account(&scope))?
-            .with(Wave::Foundation, &network_policy::clients_only(&scope, &[PORT]))?
-            .with(Wave::Foundation, &service::headless(&scope, &[PORT]))?
-            .with(Wave::Foundation, &service::client(&scope, &[PORT]))?
-            .with_option(
-                Wave::Foundation,
-                pod_disruption_budget::pod_disruption_budget(&scope, REPLICAS).as_ref(),
-            )?
-            .with(Wave::Workload, &stateful_set::stateful_set(&scope, workload))
+        objects::manifests(
+            &scope,
+            &self.connection_entries(&scope, credentials),
+            files,
+            &[PORT],
+            workload,
+        )
     }
 
     fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
@@ -149,34 +142,35 @@ impl Provisioner for Postgresql {
 }
 
 impl Postgresql {
-    fn secret(&self, scope: &Scope<'_>, credentials: &Credentials) -> k8s_openapi::api::core::v1::Secret {
+    fn connection_entries(
+        &self,
+        scope: &Scope<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
         let Connection { host, port, .. } = self.connection(scope.instance);
         let Credentials {
             username,
             password,
             database,
         } = credentials;
-        secret::connection(
-            scope,
-            &[
-                ("host", host.clone()),
-                ("port", port.to_string()),
-                ("username", username.clone()),
-                ("password", password.clone()),
-                ("database", database.clone()),
-                (
-                    "uri",
-                    format!("postgresql://{username}:{password}@{host}:{port}/{database}"),
-                ),
-                (
-                    "jdbc-uri",
-                    format!("jdbc:postgresql://{host}:{port}/{database}?user={username}&password={password}"),
-                ),
-                (
-                    "pgpass",
-                    format!("{host}:{port}:{database}:{username}:{password}\n"),
-                ),
-            ],
-        )
+        vec![
+            ("host", host.clone()),
+            ("port", port.to_string()),
+            ("username", username.clone()),
+            ("password", password.clone()),
+            ("database", database.clone()),
+            (
+                "uri",
+                format!("postgresql://{username}:{password}@{host}:{port}/{database}"),
+            ),
+            (
+                "jdbc-uri",
+                format!("jdbc:postgresql://{host}:{port}/{database}?user={username}&password={password}"),
+            ),
+            (
+                "pgpass",
+                format!("{host}:{port}:{database}:{username}:{password}\n"),
+            ),
+        ]
     }
 }

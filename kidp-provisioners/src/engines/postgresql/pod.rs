@@ -1,10 +1,11 @@
 //! Container, probes and volumes of a PostgreSQL pod.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, ExecAction, Probe};
+use k8s_openapi::api::core::v1::{Container, EnvVar, ExecAction};
 
 use super::{PORT, PostgresqlConfig, REPLICAS, config};
 use crate::instance::Credentials;
 use crate::resources::compute;
+use crate::resources::container::{self, variable};
 use crate::resources::meta::{DATA_VOLUME, Scope};
 use crate::resources::stateful_set::{
     Workload, config_files, memory, mount, read_only_mount, scratch, secret_files,
@@ -24,7 +25,8 @@ pub(super) fn workload(
     let shared_memory = scope.instance.spec.size.memory_bytes() / 8 / (1024 * 1024);
     Workload {
         replicas: REPLICAS,
-        container: container(config, scope, credentials),
+        container: engine(config, scope, credentials),
+        init_containers: Vec::new(),
         volumes: vec![
             config_files("config", scope.name("config")),
             secret_files("connection", scope.secret(), &["password"]),
@@ -39,7 +41,7 @@ pub(super) fn workload(
     }
 }
 
-fn container(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credentials) -> Container {
+fn engine(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credentials) -> Container {
     let spec = &scope.instance.spec;
     Container {
         name: "postgresql".to_owned(),
@@ -47,16 +49,13 @@ fn container(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credent
         image_pull_policy: Some(config.image.pull_policy.as_str().to_owned()),
         args: Some(vec!["-c".to_owned(), format!("config_file={}", config::PATH)]),
         env: Some(environment(credentials)),
-        ports: Some(vec![ContainerPort {
-            name: Some(PORT.name.to_owned()),
-            container_port: i32::from(PORT.number),
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(vec![container::port(&PORT)]),
         resources: Some(compute::requirements(spec.size, config.request_share)),
-        startup_probe: Some(startup(credentials)),
-        readiness_probe: Some(readiness(credentials)),
-        liveness_probe: Some(liveness(credentials)),
+        // Over TCP: the server that runs the first initialisation listens on the socket only.
+        startup_probe: Some(container::startup(is_accepting(credentials))),
+        readiness_probe: Some(container::readiness(answers_a_query(credentials))),
+        // `pg_isready` needs no connection slot, so a database with too many clients is not restarted for it.
+        liveness_probe: Some(container::liveness(is_accepting(credentials))),
         volume_mounts: Some(vec![
             mount(DATA_VOLUME, DATA),
             read_only_mount("config", config::FOLDER),
@@ -71,11 +70,6 @@ fn container(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credent
 
 /// The variables of the official image. The password is a file, never a value.
 fn environment(credentials: &Credentials) -> Vec<EnvVar> {
-    let variable = |name: &str, value: &str| EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        ..EnvVar::default()
-    };
     vec![
         // A folder below the mount point, which holds `lost+found` on many file systems.
         variable("PGDATA", &format!("{DATA}/pgdata")),
@@ -90,21 +84,9 @@ fn environment(credentials: &Credentials) -> Vec<EnvVar> {
     ]
 }
 
-/// Every second, so that a database is ready when it is, and for as long as a crash recovery may take. Over TCP:
-/// the server that runs the first initialisation listens on the socket only.
-fn startup(credentials: &Credentials) -> Probe {
-    Probe {
-        exec: Some(is_accepting(credentials)),
-        period_seconds: Some(1),
-        timeout_seconds: Some(3),
-        failure_threshold: Some(600),
-        ..Probe::default()
-    }
-}
-
 /// A query with the credentials that clients have, over TCP as they do it. The shell reads the password from its
 /// file, so that it is in no argument and in no variable of the pod.
-fn readiness(credentials: &Credentials) -> Probe {
+fn answers_a_query(credentials: &Credentials) -> ExecAction {
     let script = format!(
         "PGPASSWORD=\"$(cat {CONNECTION}/password)\" PGCONNECT_TIMEOUT=3 \
          exec psql -h 127.0.0.1 -p {port} -U {user} -d {database} -w -qtAX -c 'select 1'",
@@ -112,30 +94,12 @@ fn readiness(credentials: &Credentials) -> Probe {
         user = credentials.username,
         database = credentials.database,
     );
-    Probe {
-        exec: Some(command(&["sh", "-c", &script])),
-        period_seconds: Some(5),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(3),
-        ..Probe::default()
-    }
-}
-
-/// A minute without any answer. `pg_isready` needs no connection slot, so a database with too many clients is
-/// not restarted for it.
-fn liveness(credentials: &Credentials) -> Probe {
-    Probe {
-        exec: Some(is_accepting(credentials)),
-        period_seconds: Some(10),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(6),
-        ..Probe::default()
-    }
+    container::exec(&["sh", "-c", &script])
 }
 
 fn is_accepting(credentials: &Credentials) -> ExecAction {
     let port = PORT.number.to_string();
-    command(&[
+    container::exec(&[
         "pg_isready",
         "-q",
         "-h",
@@ -147,10 +111,4 @@ fn is_accepting(credentials: &Credentials) -> ExecAction {
         "-d",
         &credentials.database,
     ])
-}
-
-fn command(words: &[&str]) -> ExecAction {
-    ExecAction {
-        command: Some(words.iter().map(|word| (*word).to_owned()).collect()),
-    }
 }
