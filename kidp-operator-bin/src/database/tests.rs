@@ -233,7 +233,7 @@ fn a_refused_placement_names_the_field_and_every_brokers_reason() {
         unreachable!("an engine does not come by itself")
     };
     assert!(
-        say.message.contains("sqlserver") && say.message.contains("`eu`"),
+        say.message.contains("sqlserver") && say.message.contains("`shop/eu`"),
         "{say:?}"
     );
     let Outcome::Refused(say) = refused(|r, _| r.target = target(None, Some("mars"))) else {

@@ -34,7 +34,7 @@ pub fn refusal(request: &PlacementRequest, selection: &Selection) -> Outcome {
     let verdicts: Vec<_> = selection
         .verdicts
         .iter()
-        .map(|(broker, verdict)| format!("`{}` {verdict}", broker.name))
+        .map(|(broker, verdict)| format!("`{}/{}` {verdict}", broker.namespace, broker.name))
         .collect();
     let message = truncated(
         &format!("no broker takes {what}: {}", verdicts.join("; ")),
