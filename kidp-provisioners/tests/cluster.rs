@@ -16,6 +16,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::DeletionPolicy;
 use kidp_core::size::Size;
@@ -142,6 +143,7 @@ impl Bench {
             self.names::<Service>().await,
             self.names::<ConfigMap>().await,
             self.names::<ServiceAccount>().await,
+            self.names::<NetworkPolicy>().await,
             self.names::<PersistentVolumeClaim>().await,
             self.names::<Secret>().await,
         ]

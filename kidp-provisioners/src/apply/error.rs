@@ -77,7 +77,7 @@ pub enum ApplyError {
         message: String,
     },
     /// The API server refused or did not answer. Retried where [`ApplyError::is_retryable`].
-    #[error("{object}: {source}")]
+    #[error("{object}: {}", said(.source))]
     Kube {
         /// `Kind/name`.
         object: String,
@@ -92,6 +92,14 @@ pub enum ApplyError {
         /// The limit.
         after: Duration,
     },
+}
+
+/// What the API server said, without the debug form that the client's own text adds.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl ApplyError {

@@ -1,6 +1,7 @@
 //! What the tests of this crate share. Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod api_server;
 pub mod restricted;
 
 use kidp_core::deployment::DeploymentId;
