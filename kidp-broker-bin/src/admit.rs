@@ -131,7 +131,7 @@ mod tests {
 
     fn faults(change: serde_json::Value) -> Vec<String> {
         let mut request = testing::request_json();
-        kidp_broker_merge(&mut request, change);
+        merge(&mut request, change);
         let request = serde_json::from_value(request).unwrap();
         let policy = UrlPolicy::new(&["http://operator:9090/v1/callback"]).unwrap();
         match admit("eu", &testing::registry(), &policy, request) {
@@ -143,11 +143,11 @@ mod tests {
         }
     }
 
-    fn kidp_broker_merge(into: &mut serde_json::Value, from: serde_json::Value) {
+    fn merge(into: &mut serde_json::Value, from: serde_json::Value) {
         match (into, from) {
             (serde_json::Value::Object(into), serde_json::Value::Object(from)) => {
                 for (key, value) in from {
-                    kidp_broker_merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+                    merge(into.entry(key).or_insert(serde_json::Value::Null), value);
                 }
             }
             (into, from) => *into = from,

@@ -112,7 +112,8 @@ pub enum Decision {
 pub fn decide(existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> Decision {
     if is_deleting(existing) {
         let say = "this deployment is being deleted; ask again when it is gone";
-        return Decision::Refuse(Problem::new(Reason::Conflict, say));
+        // Not a conflict: the same request succeeds a moment later.
+        return Decision::Refuse(Problem::new(Reason::Unavailable, say));
     }
     let known = &existing.spec;
     if wanted.resource_generation < known.resource_generation {

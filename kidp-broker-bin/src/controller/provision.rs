@@ -59,14 +59,19 @@ fn refusal(error: &ApplyError) -> Option<&'static str> {
         ApplyError::NameCollision { .. } => Some("NameCollision"),
         ApplyError::DataWithoutCredentials { .. } => Some("DataWithoutCredentials"),
         ApplyError::BrokenSecret { .. } => Some("BrokenSecret"),
+        ApplyError::VersionChange { .. } => Some("VersionChange"),
         ApplyError::StorageShrink { .. } => Some("StorageShrink"),
         ApplyError::StorageResize { .. } => Some("StorageResize"),
         ApplyError::Build(_) => Some("BuildFailed"),
-        ApplyError::Kube { source, .. } if matches!(source.as_ref(), kube::Error::Api(_)) => {
-            Some("ApplyRefused")
-        }
-        // What is left is between the client and the API server, and may pass.
-        _ => None,
+        ApplyError::Kube { source, .. } => match source.as_ref() {
+            // The record is about to be deleted with its namespace.
+            kube::Error::Api(status) if status.message.contains("being terminated") => None,
+            kube::Error::Api(_) => Some("ApplyRefused"),
+            // Between the client and the API server; it may pass.
+            _ => None,
+        },
+        // A reason that this broker has no word for: it is told all the same.
+        _ => Some("Refused"),
     }
 }
 
@@ -78,5 +83,34 @@ fn describe(error: &ApplyError) -> String {
             other => format!("{object}: {other}"),
         },
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, message: &str) -> ApplyError {
+        let status = serde_json::json!({"code": code, "message": message});
+        ApplyError::Kube {
+            object: "Secret/x".to_owned(),
+            source: Box::new(kube::Error::Api(serde_json::from_value(status).unwrap())),
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_refusal() {
+        assert_eq!(refusal(&refused(403, "exceeded quota")), Some("ApplyRefused"));
+        assert_eq!(refusal(&refused(422, "invalid")), Some("ApplyRefused"));
+        assert_eq!(refusal(&refused(403, "because it is being terminated")), None);
+        assert_eq!(refusal(&refused(503, "later")), None);
+        let taken = ApplyError::NameCollision {
+            object: "Secret/x".to_owned(),
+        };
+        assert_eq!(refusal(&taken), Some("NameCollision"));
+        assert_eq!(
+            describe(&refused(403, "exceeded quota")),
+            "Secret/x: exceeded quota"
+        );
     }
 }

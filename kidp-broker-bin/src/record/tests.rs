@@ -97,7 +97,7 @@ fn a_deployment_that_is_being_deleted_takes_nothing() {
     gone.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
         jiff::Timestamp::UNIX_EPOCH,
     ));
-    assert_eq!(refusal(decide(&gone, &at(2, |_| {}))), (409, Vec::new()));
+    assert_eq!(refusal(decide(&gone, &at(2, |_| {}))), (503, Vec::new()));
 }
 
 #[test]

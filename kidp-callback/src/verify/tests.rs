@@ -136,6 +136,9 @@ fn an_old_and_a_new_signature_may_stand_side_by_side() {
 }
 
 proptest! {
+    // Each case signs and verifies; unoptimised, that takes a while.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_changed_body_is_found(body in proptest::collection::vec(any::<u8>(), 1..300), at in any::<prop::sample::Index>(), flip in 1_u8..) {
         let headers = signed(&body);
