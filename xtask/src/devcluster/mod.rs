@@ -117,12 +117,13 @@ pub async fn ensure() -> Result<ClusterHandle, Error> {
 /// Brings the development cluster up. Answers whether it had to: a healthy one is left as it is.
 /// Without `yes`, a person at a terminal is asked before anything is installed or changed.
 pub async fn up(layout: &Layout, yes: bool) -> Result<bool, Error> {
+    preflight::check_machine()?;
     let _lock = lock(layout).await?;
     if up::healthy(layout).await {
         return Ok(false);
     }
     let bin = Binaries::locate(layout)?;
-    preflight::check_privileges(&bin).await?;
+    preflight::check_build(&bin).await?;
     announce(layout, &bin).await;
     if !yes && !confirmed() {
         return Err(Error::Declined);
@@ -133,10 +134,8 @@ pub async fn up(layout: &Layout, yes: bool) -> Result<bool, Error> {
 
 /// Stops the cluster and puts the machine back as it was. Harmless when nothing is up.
 pub async fn down(layout: &Layout) -> Result<(), Error> {
+    preflight::check_machine()?;
     let _lock = lock(layout).await?;
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::NotRoot);
-    }
     Progress::default()
         .step("taking the cluster down", cleanup::run(layout))
         .await

@@ -25,8 +25,8 @@ pub const PACKAGES: [(&str, &str); 12] = [
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Checks everything that cannot be mended by installing a package.
-pub async fn check_privileges(binaries: &Binaries) -> Result<(), Error> {
+/// Checks what the system and the user must be. Comes before anything is opened or asked.
+pub fn check_machine() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {
         return Err(Error::NotLinux);
     }
@@ -39,6 +39,11 @@ pub async fn check_privileges(binaries: &Binaries) -> Result<(), Error> {
             return Err(Error::MissingCapability { name });
         }
     }
+    Ok(())
+}
+
+/// Checks that what is not built yet can be built.
+pub async fn check_build(binaries: &Binaries) -> Result<(), Error> {
     if !binaries.built() && !Cmd::new("go").arg("version").succeeds().await {
         return Err(Error::NoGo);
     }
