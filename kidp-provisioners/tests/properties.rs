@@ -28,6 +28,8 @@ fn parameters() -> impl Strategy<Value = BTreeMap<String, String>> {
             Kind::Bool => "on".to_owned(),
             Kind::Choice(words) | Kind::List(words) => words[0].to_owned(),
             Kind::TimeZone => "Europe/Berlin".to_owned(),
+            Kind::Letters(letters) => letters.to_owned(),
+            Kind::Numbers(group) => "60 ".repeat(group),
         };
         (parameter.name.to_owned(), value)
     });

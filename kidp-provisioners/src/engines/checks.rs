@@ -41,12 +41,13 @@ pub fn validate(
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// What is wrong with a version, where it is neither one of `supported` nor one of these with a further number.
-pub fn version(engine: &str, supported: &[&str], version: &str) -> Option<String> {
-    let minor = |rest: &str| (1..=2).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit());
-    let is_of = |series: &&str| match version.strip_prefix(series) {
-        Some("") => true,
-        Some(rest) => rest.strip_prefix('.').is_some_and(minor),
+/// What is wrong with a version, where it is neither one of `supported` nor one of these followed by at most
+/// `further` numbers: PostgreSQL has `15` and `15.4`, Redis `7`, `7.4` and `7.4.2`.
+pub fn version(engine: &str, supported: &[&str], further: usize, version: &str) -> Option<String> {
+    let number = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let is_of = |series: &&str| match version.strip_prefix(series).map(|rest| rest.strip_prefix('.')) {
+        Some(Some(rest)) => rest.split('.').count() <= further && rest.split('.').all(number),
+        Some(None) => version == *series,
         None => false,
     };
     (!supported.iter().any(is_of)).then(|| {
@@ -56,6 +57,33 @@ pub fn version(engine: &str, supported: &[&str], version: &str) -> Option<String
             supported.join(", ")
         )
     })
+}
+
+/// Whether data of version `from` is opened by `to`, for servers that open what the series before their own wrote,
+/// and what an earlier version of their own series wrote. `series` are in order.
+///
+/// Versions are compared as far as both go: `7` stands for any of its series, so a pin from `7` to `7.4` is let
+/// through.
+pub fn opens_forward(series: &[&str], from: &str, to: &str) -> bool {
+    let place = |version: &str| {
+        let is_of = |series: &&str| version == *series || version.starts_with(&format!("{series}."));
+        series.iter().position(is_of)
+    };
+    let numbers = |version: &str| {
+        version
+            .split('.')
+            .map(|n| n.parse::<u32>().unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    match (place(from), place(to)) {
+        (Some(a), Some(b)) if a == b => {
+            let (from, to) = (numbers(from), numbers(to));
+            let common = from.len().min(to.len());
+            from[..common] <= to[..common]
+        }
+        (Some(a), Some(b)) => a + 1 == b,
+        _ => false,
+    }
 }
 
 fn storage(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
@@ -119,4 +147,57 @@ fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
         .filter(|(refused, ..)| *refused)
         .map(|(_, field, message)| FieldError::new(field, message))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{opens_forward, version};
+
+    #[test]
+    fn versions_are_of_a_series_with_a_bounded_number_of_parts() {
+        let series = ["8.0", "8.4", "9"];
+        for accepted in ["8.0", "8.4.7", "9", "9.7", "9.7.1"] {
+            assert_eq!(version("MySQL", &series, 2, accepted), None, "{accepted}");
+        }
+        for refused in [
+            "",
+            "8",
+            "8.1",
+            "8.44",
+            "90",
+            "9.",
+            "9.7.1.2",
+            "9.x",
+            "9.700",
+            " 9",
+            "9.7-oracle",
+        ] {
+            assert!(version("MySQL", &series, 2, refused).is_some(), "{refused}");
+        }
+        assert!(version("PostgreSQL", &["15"], 1, "15.4.1").is_some());
+    }
+
+    #[test]
+    fn data_goes_forward_one_series_at_a_time() {
+        let series = ["8.0", "8.4", "9"];
+        for (from, to) in [
+            ("8.0", "8.0"),
+            ("8.0", "8.4"),
+            ("8.4.2", "9.7"),
+            ("9", "9.7"),
+            ("9.7.1", "9.7"),
+        ] {
+            assert!(opens_forward(&series, from, to), "{from} {to}");
+        }
+        for (from, to) in [
+            ("8.0", "9"),
+            ("8.4", "8.0"),
+            ("9.7", "9.6"),
+            ("9.7.1", "9.7.0"),
+            ("9", "10"),
+            ("7", "8.0"),
+        ] {
+            assert!(!opens_forward(&series, from, to), "{from} {to}");
+        }
+    }
 }

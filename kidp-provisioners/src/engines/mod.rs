@@ -5,5 +5,6 @@ mod image;
 pub mod objects;
 pub mod parameters;
 pub mod postgresql;
+pub mod rabbitmq;
 
 pub use image::{Image, PullPolicy};

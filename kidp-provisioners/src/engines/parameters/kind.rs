@@ -47,6 +47,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Some of some words, joined by commas.
     List(&'static [&'static str]),
+    /// Letters of some, each meaning something of its own; none at all is accepted too.
+    Letters(&'static str),
+    /// Groups of this many whole numbers, separated by blanks; none at all is accepted too.
+    Numbers(usize),
     /// The name of a time zone.
     TimeZone,
 }
@@ -71,12 +75,22 @@ impl Kind {
             Self::Duration { min, max, special } => {
                 special == Some(value) || units::milliseconds(value).is_some_and(|n| (min..=max).contains(&n))
             }
-            Self::Bool => matches!(value, "on" | "off" | "true" | "false"),
+            Self::Bool => ["on", "off", "true", "false"]
+                .iter()
+                .any(|word| value.eq_ignore_ascii_case(word)),
             Self::Choice(words) => words.contains(&value),
             Self::List(words) => value.split(',').all(|word| words.contains(&word.trim())),
+            Self::Letters(letters) => value.chars().all(|letter| letters.contains(letter)),
+            Self::Numbers(group) => are_numbers(value, group),
             Self::TimeZone => is_time_zone(value),
         }
     }
+}
+
+fn are_numbers(value: &str, group: usize) -> bool {
+    let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
+    let short = |word: &&str| word.len() <= 9 && word.bytes().all(|b| b.is_ascii_digit());
+    words.len().is_multiple_of(group) && words.len() <= 32 && words.iter().all(short)
 }
 
 /// The form of a name in the IANA database; whether it is there, the server says.
@@ -113,6 +127,10 @@ impl fmt::Display for Kind {
             Self::Bool => write!(f, "on or off"),
             Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Self::List(words) => write!(f, "some of {}, joined by commas", words.join(", ")),
+            Self::Letters(letters) => write!(f, "letters of {letters}"),
+            Self::Numbers(group) => {
+                write!(f, "whole numbers in groups of {group}, separated by blanks")
+            }
             Self::TimeZone => write!(f, "the name of a time zone, such as Europe/Berlin"),
         }
     }

@@ -16,6 +16,6 @@ const LIMITS: Limits = Limits {
 
 /// Every fault of a request.
 pub(super) fn validate(instance: &Instance) -> Result<(), Vec<FieldError>> {
-    let version = checks::version(LIMITS.engine, &VERSIONS, &instance.spec.version);
+    let version = checks::version(LIMITS.engine, &VERSIONS, 1, &instance.spec.version);
     checks::validate(instance, &LIMITS, &parameters::CATALOGUE, version)
 }
