@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams};
+use kidp_core::crd::{Database, ServiceInstance};
+use kube::api::{DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config, ResourceExt};
 use serde::Deserialize;
@@ -16,6 +17,9 @@ use crate::{Error, Result};
 
 /// Field manager of what the harness itself writes.
 pub const FIELD_MANAGER: &str = "kidp-e2e";
+
+/// Label of the namespaces that the harness made.
+const OURS: &str = "platform.company.com/e2e";
 
 /// Connects to the cluster of `KUBECONFIG`.
 pub async fn connect() -> Result<Client> {
@@ -62,7 +66,10 @@ pub async fn install_crds(client: &Client) -> Result<()> {
 /// Makes a namespace under Pod Security `restricted`, so that every pod of a test proves that it complies.
 pub async fn create_namespace(client: &Client, name: &str) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
+    let labels = [
+        ("pod-security.kubernetes.io/enforce", "restricted"),
+        (OURS, "true"),
+    ];
     let namespace = Namespace {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -78,13 +85,19 @@ pub async fn create_namespace(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes a namespace and waits until it is gone.
-pub async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
+async fn delete_namespace_soon(client: &Client, name: &str) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
     match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        other => other.doing(format!("deleting namespace {name}"))?,
-    };
+        // Gone, or on its way.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        other => other.map(|_| ()).doing(format!("deleting namespace {name}")),
+    }
+}
+
+/// Removes a namespace and waits until it is gone.
+pub async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
+    delete_namespace_soon(client, name).await?;
+    let api: Api<Namespace> = Api::all(client.clone());
     until(
         &format!("namespace {name} to be gone"),
         Duration::from_mins(2),
@@ -96,6 +109,45 @@ pub async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
         },
     )
     .await
+}
+
+/// Removes what an earlier test that failed left: the harness's namespaces, with their finalizers, since the
+/// processes that would have taken those off are gone.
+pub async fn purge(client: &Client) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let ours = namespaces
+        .list(&ListParams::default().labels(OURS))
+        .await
+        .doing("listing namespaces")?;
+    let release = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
+    for namespace in ours.iter().map(ResourceExt::name_any) {
+        delete_namespace_soon(client, &namespace).await?;
+        let databases: Api<Database> = Api::namespaced(client.clone(), &namespace);
+        for database in databases
+            .list(&ListParams::default())
+            .await
+            .doing("listing databases")?
+        {
+            // One that goes in between is as good.
+            let _ = databases
+                .patch(&database.name_any(), &PatchParams::default(), &release)
+                .await;
+        }
+        let instances: Api<ServiceInstance> = Api::namespaced(client.clone(), &namespace);
+        for instance in instances
+            .list(&ListParams::default())
+            .await
+            .doing("listing instances")?
+        {
+            let _ = instances
+                .patch(&instance.name_any(), &PatchParams::default(), &release)
+                .await;
+        }
+    }
+    for namespace in ours.iter().map(ResourceExt::name_any) {
+        delete_namespace(client, &namespace).await?;
+    }
+    Ok(())
 }
 
 /// Every object of the YAML documents in `folder`, without the kustomization.

@@ -22,7 +22,8 @@ pub struct Platform {
     pub operator_api: ApiProxy,
     /// Relay of the broker.
     pub broker_api: ApiProxy,
-    /// Namespace of the `Broker` object and of the broker's key.
+    /// Namespace of the `Broker` object and of the broker's key; also the broker's name, so that platforms of
+    /// several tests in one cluster leave each other's instances alone.
     pub namespace: String,
     operator: Option<Process>,
     broker: Option<Process>,
@@ -36,8 +37,6 @@ struct Ports {
     callback: u16,
     health: u16,
 }
-
-const BROKER_NAME: &str = "local";
 
 impl Platform {
     /// Starts both and waits until the operator knows the broker.
@@ -66,13 +65,8 @@ impl Platform {
             callback: free_port()?,
             health: free_port()?,
         };
-        create_broker(
-            client,
-            namespace,
-            BROKER_NAME,
-            &format!("http://127.0.0.1:{}", ports.broker),
-        )
-        .await?;
+        let endpoint = format!("http://127.0.0.1:{}", ports.broker);
+        create_broker(client, namespace, namespace, &endpoint).await?;
         Ok(Self {
             client: client.clone(),
             operator_api: ApiProxy::start(client.clone(), folder.path(), "operator").await?,
@@ -122,7 +116,7 @@ impl Platform {
     pub async fn start_broker(&mut self) -> Result<()> {
         let arguments = [
             "--name",
-            BROKER_NAME,
+            &self.namespace,
             "--namespace",
             &self.namespace,
             "--listen",
@@ -154,6 +148,8 @@ impl Platform {
             &self.callback_url(),
             "--health-listen",
             &format!("127.0.0.1:{}", self.ports.health),
+            "--broker-namespace",
+            &self.namespace,
         ]
         .map(str::to_owned);
         let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);
@@ -193,7 +189,7 @@ impl Platform {
             &format!("the broker to be {phase:?}"),
             std::time::Duration::from_mins(1),
             async || {
-                let broker = api.get(BROKER_NAME).await.doing("reading the broker")?;
+                let broker = api.get(&self.namespace).await.doing("reading the broker")?;
                 let now = broker.status.clone().unwrap_or_default().phase;
                 let status = || serde_json::to_string(&broker.status).unwrap_or_default();
                 Ok(if now == phase {

@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kidp_core::crd::{BrokerPhase, Database, Phase, ServiceInstance};
 use kidp_core::names::base_name;
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds};
+use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
 use kidp_e2e::fixtures::{
     create, create_team, database, leftovers, wait_clean, wait_for, wait_ready, wait_reason,
 };
@@ -35,7 +35,7 @@ impl Scenario {
         let client = connect().await.unwrap();
         install_crds(&client).await.unwrap();
         let namespace = format!("kidp-e2e-{name}");
-        delete_namespace(&client, &namespace).await.unwrap();
+        purge(&client).await.unwrap();
         create_namespace(&client, &namespace).await.unwrap();
         create_team(&client, &namespace).await.unwrap();
         let platform = Platform::start(&client, &format!("{namespace}-broker"))
@@ -335,7 +335,7 @@ async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
         (
             "unknown-target",
             json!({"target": {"broker": "moon"}}),
-            "NoBroker",
+            "TargetNotFound",
             "moon",
         ),
         (
@@ -501,6 +501,11 @@ async fn retained_data_is_adopted_with_its_old_password() {
         })
     });
     s.must(kept.await);
+    let gone = until("the object to be gone", Duration::from_mins(1), async || {
+        let left = s.databases().get_opt("orders").await.unwrap();
+        Ok(left.map_or(Seen::Done(()), |d| Seen::NotYet(format!("{:?}", d.status))))
+    });
+    s.must(gone.await);
 
     s.create("orders").await;
     let adopted = s.ready("orders").await;
