@@ -33,6 +33,12 @@ pub enum Error {
         /// The lock.
         path: PathBuf,
     },
+    /// Container file systems cannot be stacked on the one that the state folder is on.
+    #[error("{} is on an overlay file system, on which containers cannot run; set KIDP_STATE to a folder on a disk or a volume", path.display())]
+    StateOnOverlay {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Another program listens there.
     #[error("{kind} port {port} is in use by another program (see `ss -lntup`); stop it and try again")]
     PortTaken {

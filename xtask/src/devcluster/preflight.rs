@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use super::binaries::Binaries;
 use super::components::PORTS;
 use super::{Error, NODE_BRIDGE, POD_BRIDGE};
+use crate::paths::Layout;
 use crate::process::Cmd;
 
 /// Debian packages that the cluster needs, and why.
@@ -46,6 +47,18 @@ pub fn check_machine() -> Result<(), Error> {
 pub async fn check_build(binaries: &Binaries) -> Result<(), Error> {
     if !binaries.built() && !Cmd::new("go").arg("version").succeeds().await {
         return Err(Error::NoGo);
+    }
+    Ok(())
+}
+
+/// Checks that containerd can stack file systems in the state folder: inside a container it often cannot.
+pub fn check_storage(layout: &Layout) -> Result<(), Error> {
+    const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+    let path = &layout.state;
+    std::fs::create_dir_all(path).map_err(Error::io(path))?;
+    let found = rustix::fs::statfs(path).map_err(|e| Error::io(path)(e.into()))?;
+    if u64::try_from(found.f_type) == Ok(OVERLAYFS_MAGIC) {
+        return Err(Error::StateOnOverlay { path: path.clone() });
     }
     Ok(())
 }

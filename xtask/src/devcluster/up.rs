@@ -45,8 +45,9 @@ pub async fn run(layout: &Layout, progress: &Progress) -> Result<(), Error> {
         .step("removing what an earlier cluster left", cleanup::run(layout))
         .await?;
     progress
-        .step("checking ports and addresses", async {
-            preflight::check_network()
+        .step("checking ports, addresses and storage", async {
+            preflight::check_network()?;
+            preflight::check_storage(layout)
         })
         .await?;
     let started = Box::pin(start(layout, &bin, &archives, progress)).await;
