@@ -37,6 +37,35 @@ pub fn clients_only(scope: &Scope<'_>, ports: &[Port]) -> NetworkPolicy {
     }
 }
 
+/// Admits the instance's pods to each other's ports, each range from its first to its last. Policies add up: clients
+/// stay with what [`clients_only`] gives them.
+pub fn members(scope: &Scope<'_>, ranges: &[(u16, u16)]) -> NetworkPolicy {
+    let rule = NetworkPolicyIngressRule {
+        from: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(scope.label_selector()),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ports: Some(ranges.iter().copied().map(range).collect()),
+    };
+    NetworkPolicy {
+        metadata: object_meta(scope, scope.name("members")),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(scope.label_selector()),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![rule]),
+            ..NetworkPolicySpec::default()
+        }),
+    }
+}
+
+fn range((first, last): (u16, u16)) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(i32::from(first))),
+        end_port: (last > first).then(|| i32::from(last)),
+        protocol: Some("TCP".to_owned()),
+    }
+}
+
 fn port(port: &Port) -> NetworkPolicyPort {
     NetworkPolicyPort {
         port: Some(IntOrString::Int(i32::from(port.number))),

@@ -1,0 +1,136 @@
+//! `rabbitmq.conf`, from what KIDP needs, the presets and the user's parameters, and the files beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::parameters::{CATALOGUE, PLUGINS};
+use super::{AMQP, nodes, presets};
+use crate::instance::{Credentials, Instance};
+use crate::resources::config_map::Files;
+
+/// Where the ConfigMap is mounted. It hides the image's own files, whose settings are in [`fixed`].
+pub(super) const FOLDER: &str = "/etc/rabbitmq";
+
+/// Entry of the Secret with the login in the form that the server reads. The official image ends when it is given
+/// `RABBITMQ_DEFAULT_PASS_FILE`, and a variable with the password would be readable in the pod's spec.
+/// <https://github.com/docker-library/rabbitmq/blob/master/docker-entrypoint.sh>
+pub(super) const LOGIN: &str = "default_user.conf";
+
+/// The plugin that adds a port.
+pub(super) const MANAGEMENT_PLUGIN: &str = "rabbitmq_management";
+
+/// The files of the ConfigMap.
+pub(super) fn files(instance: &Instance) -> Files {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    BTreeMap::from([
+        file("rabbitmq.conf", &render(instance)),
+        file("enabled_plugins", &enabled_plugins(instance)),
+        file("prepare.sh", include_str!("prepare.sh")),
+        file("ready.sh", include_str!("ready.sh")),
+        file("joined.sh", include_str!("joined.sh")),
+    ])
+}
+
+/// The user, its password and its virtual host, for the first start.
+/// <https://www.rabbitmq.com/docs/access-control#default-state>
+pub(super) fn login(credentials: &Credentials) -> String {
+    let Credentials {
+        username,
+        password,
+        database,
+    } = credentials;
+    format!("default_user = {username}\ndefault_pass = {password}\ndefault_vhost = {database}\n")
+}
+
+/// The plugins of an instance: Prometheus's, as in the official image, and those asked for.
+pub(super) fn plugins(instance: &Instance) -> BTreeSet<String> {
+    let mut plugins = BTreeSet::from(["rabbitmq_prometheus".to_owned()]);
+    if nodes(instance) > 1 {
+        plugins.insert("rabbitmq_peer_discovery_k8s".to_owned());
+    }
+    if let Some(asked) = settings(instance).get(PLUGINS) {
+        plugins.extend(asked.split(',').map(|name| name.trim().to_owned()));
+    }
+    plugins
+}
+
+/// An Erlang term. <https://www.rabbitmq.com/docs/plugins#enabled-plugins-file>
+fn enabled_plugins(instance: &Instance) -> String {
+    let names: Vec<_> = plugins(instance).into_iter().collect();
+    format!("[{}].\n", names.join(","))
+}
+
+/// Presets and parameters. `validate` refuses values of another type; they are left out here too, since `build` may
+/// be called without it, and the format has no quotes to keep them in.
+fn settings(instance: &Instance) -> BTreeMap<&'static str, String> {
+    let mut settings = CATALOGUE.settings(presets::presets(instance), &instance.spec);
+    settings.retain(|name, value| CATALOGUE.find(name).is_none_or(|p| p.kind.accepts(value)));
+    settings
+}
+
+/// The whole file: a key and a value a line. <https://www.rabbitmq.com/docs/configure#config-file>
+fn render(instance: &Instance) -> String {
+    let mut text = format!(
+        "# Written by KIDP for size {}. Change spec.parameters, not this file.\n",
+        instance.spec.size
+    );
+    let mut tuned = settings(instance);
+    tuned.remove(PLUGINS);
+    let lines = fixed(instance).into_iter().chain(tuned);
+    for (name, value) in lines {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
+}
+
+/// What the pod depends on; not to be changed by parameters.
+fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
+    let mut fixed = vec![
+        ("listeners.tcp.default", AMQP.number.to_string()),
+        // The limit of the control group, said rather than found out: a node with one page less than its limit is
+        // killed, one that takes the machine's memory for its own never stops its publishers.
+        (
+            "total_memory_available_override_value",
+            instance.spec.size.memory_bytes().to_string(),
+        ),
+        ("log.console", "true".to_owned()),
+        ("log.file", "false".to_owned()),
+    ];
+    if !plugins(instance).contains(MANAGEMENT_PLUGIN) {
+        // As in the official image without that plugin: metrics are Prometheus's.
+        fixed.push(("management_agent.disable_metrics_collector", "true".to_owned()));
+    }
+    if nodes(instance) > 1 {
+        fixed.extend([
+            ("cluster_formation.peer_discovery_backend", "k8s".to_owned()),
+            ("cluster_formation.discovery_retry_limit", "1000000".to_owned()),
+            (
+                "cluster_formation.target_cluster_size_hint",
+                nodes(instance).to_string(),
+            ),
+            // Where the metadata is still in Mnesia (4.0 and 4.1): the side without a majority stops.
+            ("cluster_partition_handling", "pause_minority".to_owned()),
+        ]);
+    }
+    fixed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::login;
+    use crate::instance::Credentials;
+
+    #[test]
+    fn a_login_is_three_lines() {
+        let credentials = Credentials {
+            username: "app".to_owned(),
+            password: "secret".to_owned(),
+            database: "/".to_owned(),
+        };
+        assert_eq!(
+            login(&credentials),
+            "default_user = app\ndefault_pass = secret\ndefault_vhost = /\n"
+        );
+    }
+}

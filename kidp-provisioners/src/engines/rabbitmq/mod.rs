@@ -1,0 +1,219 @@
+//! RabbitMQ from the official image: one node, or three in a cluster with replicated queues.
+//!
+//! ```text
+//! validate.rs    what is accepted, and what is refused by name
+//! parameters.rs  the list of accepted engine parameters, with types and ranges
+//! presets.rs     settings by size, storage and number of nodes
+//! config.rs      rabbitmq.conf and enabled_plugins, the login's file, the scripts
+//! pod.rs         containers, probes and volumes
+//! prepare.sh     before a node starts: its cookie, and its name in DNS
+//! ready.sh       a client's handshake, as a probe
+//! joined.sh      the first start in a cluster is over when every node is a member
+//! ```
+//!
+//! # Names of nodes
+//! A node is `rabbit@<pod>.<headless Service>.<namespace>.svc`. The name is part of its data, so it is the same for
+//! one node and for three, and without the cluster's domain, which is not ours to know.
+//!
+//! # High availability
+//! Three nodes, whose metadata and quorum queues are replicated by RabbitMQ's own consensus. They find each other
+//! through the peer discovery for Kubernetes, which from RabbitMQ 4.1 on asks no API server: node 0 forms the
+//! cluster, and the others join it, however long it takes (<https://www.rabbitmq.com/blog/2025/04/04/new-k8s-peer-discovery>).
+//! Queues that are declared without a type are quorum queues.
+//!
+//! One node can become three. Three cannot become one: the members that are left out would be missed for a majority.
+
+mod config;
+mod parameters;
+mod pod;
+mod presets;
+mod validate;
+
+use kidp_core::instance::{Engine, ResourceType};
+use kidp_core::problem::FieldError;
+
+use crate::engines::{Image, checks, objects};
+use crate::instance::{Credentials, Instance};
+use crate::manifests::{BuildError, Manifests, Prepared, Wave};
+use crate::observe::Observed;
+use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
+use crate::resources::compute::RequestShare;
+use crate::resources::meta::Scope;
+use crate::resources::service::Port;
+use crate::resources::{config_map, network_policy, service};
+
+pub use crate::engines::parameters::{Kind, Parameter};
+pub use parameters::PARAMETERS;
+
+/// Major versions that are provisioned.
+pub const VERSIONS: [&str; 1] = ["4"];
+
+const AMQP: Port = Port {
+    name: "amqp",
+    number: 5672,
+    app_protocol: "amqp",
+};
+
+/// Of the management plugin, where it is enabled.
+const MANAGEMENT: Port = Port {
+    name: "management",
+    number: 15672,
+    app_protocol: "http",
+};
+
+/// What nodes connect to each other by: the port mapper, Erlang's distribution, and the replication of streams.
+/// <https://www.rabbitmq.com/docs/networking#ports>
+const BETWEEN_NODES: [(u16, u16); 3] = [(4369, 4369), (25672, 25672), (6000, 6500)];
+
+/// Nodes with `highAvailability: true`: the fewest that lose one and still have a majority.
+const NODES: i32 = 3;
+
+/// What a platform team decides once, for every RabbitMQ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RabbitmqConfig {
+    /// The image.
+    pub image: Image,
+    /// User and group of the image: 999 in the Debian image, 100 in the Alpine one.
+    pub uid: i64,
+    /// What pods reserve of their limits.
+    pub request_share: RequestShare,
+}
+
+impl Default for RabbitmqConfig {
+    fn default() -> Self {
+        Self {
+            image: Image::official("library/rabbitmq"),
+            uid: 999,
+            request_share: RequestShare::default(),
+        }
+    }
+}
+
+/// The RabbitMQ provisioner.
+#[derive(Clone, Debug, Default)]
+pub struct Rabbitmq {
+    config: RabbitmqConfig,
+}
+
+impl Rabbitmq {
+    /// With settings of one's own; [`Rabbitmq::default`] takes the official image.
+    pub fn new(config: RabbitmqConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Provisioner for Rabbitmq {
+    fn engine(&self) -> Engine {
+        Engine::Rabbitmq
+    }
+
+    fn resource_type(&self) -> ResourceType {
+        ResourceType::MessageQueue
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            versions: VERSIONS.map(ToOwned::to_owned).to_vec(),
+            high_availability: true,
+            parameters: parameters::CATALOGUE.names(),
+        }
+    }
+
+    fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
+        validate::validate(instance)
+    }
+
+    /// The database is a virtual host; every server has `/`.
+    fn credentials(&self, _instance: &Instance, password: String) -> Credentials {
+        Credentials {
+            username: "app".to_owned(),
+            password,
+            database: "/".to_owned(),
+        }
+    }
+
+    fn build(
+        &self,
+        instance: &Instance,
+        credentials: &Credentials,
+    ) -> Result<Manifests<Prepared>, BuildError> {
+        let scope = Scope::new(instance);
+        let ports = ports(instance);
+        let files = config::files(instance);
+        let workload = pod::workload(&self.config, &scope, &ports, config_map::checksum(&files));
+        let members = (nodes(instance) > 1).then(|| network_policy::members(&scope, &BETWEEN_NODES));
+        objects::manifests(
+            &scope,
+            &self.connection_entries(&scope, credentials),
+            files,
+            &ports,
+            workload,
+        )?
+        .with_option(Wave::Foundation, members.as_ref())
+    }
+
+    /// Data of a newer minor version is not opened by an older one: it may hold what its feature flags allowed.
+    /// <https://www.rabbitmq.com/docs/feature-flags>
+    fn opens_data(&self, from: &str, to: &str) -> bool {
+        checks::opens_forward(&VERSIONS, from, to)
+    }
+
+    fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
+        // A node is ready when a client's handshake succeeds on it; in a cluster, every node has joined before.
+        observed.rollout()
+    }
+
+    fn connection(&self, instance: &Instance) -> Connection {
+        let scope = Scope::new(instance);
+        Connection {
+            host: service::host(&scope),
+            port: AMQP.number,
+            secret: scope.secret(),
+        }
+    }
+}
+
+impl Rabbitmq {
+    fn connection_entries(
+        &self,
+        scope: &Scope<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
+        let Connection { host, port, .. } = self.connection(scope.instance);
+        let Credentials {
+            username,
+            password,
+            database,
+        } = credentials;
+        vec![
+            ("host", host.clone()),
+            ("port", port.to_string()),
+            ("username", username.clone()),
+            ("password", password.clone()),
+            ("database", database.clone()),
+            ("virtual-host", database.clone()),
+            (
+                "uri",
+                format!(
+                    "amqp://{username}:{password}@{host}:{port}/{}",
+                    database.replace('/', "%2F")
+                ),
+            ),
+            (config::LOGIN, config::login(credentials)),
+        ]
+    }
+}
+
+/// How many nodes there are.
+fn nodes(instance: &Instance) -> i32 {
+    if instance.spec.high_availability { NODES } else { 1 }
+}
+
+/// What clients connect to.
+fn ports(instance: &Instance) -> Vec<Port> {
+    let mut ports = vec![AMQP];
+    if config::plugins(instance).contains(config::MANAGEMENT_PLUGIN) {
+        ports.push(MANAGEMENT);
+    }
+    ports
+}
