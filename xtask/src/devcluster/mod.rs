@@ -3,9 +3,9 @@
 //! `up` builds the pinned binaries, starts them as plain processes, and leaves them running; `down` stops them and
 //! puts the machine back; `status` says which of the two is the case. `docs/devcluster.md` is the user's guide.
 //!
-//! One module a concern: [`preflight`] refuses, [`packages`] and [`binaries`] install, [`config`], [`pki`] and
-//! [`kubeconfig`] write files, [`host`], [`mounts`] and [`firewall`] change the machine, [`components`] and
-//! [`daemon`] start, [`wait`] waits, [`cleanup`] undoes, and [`storage`] is the one component of our own.
+//! One module a concern: `preflight` refuses, `packages` and `binaries` install, `config`, `pki` and
+//! `kubeconfig` write files, `host`, `mounts` and `firewall` change the machine, `components` and
+//! `daemon` start, `wait` waits, `cleanup` undoes, and `storage` is the one component of our own.
 mod binaries;
 mod cleanup;
 mod components;
