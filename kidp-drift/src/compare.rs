@@ -182,6 +182,18 @@ mod tests {
         );
     }
 
+    /// Maps are merged, everything else is replaced.
+    fn apply(live: &mut Value, desired: &Value) {
+        match (live, desired) {
+            (Value::Object(live), Value::Object(desired)) => {
+                for (name, value) in desired {
+                    apply(live.entry(name.clone()).or_insert(Value::Null), value);
+                }
+            }
+            (live, desired) => *live = desired.clone(),
+        }
+    }
+
     fn json_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -203,6 +215,13 @@ mod tests {
         #[test]
         fn an_object_does_not_differ_from_itself(value in json_value()) {
             prop_assert_eq!(diff(&value, &value), vec![]);
+        }
+
+        #[test]
+        fn what_was_applied_does_not_differ(desired in json_value(), live in json_value()) {
+            let mut live = live;
+            apply(&mut live, &desired);
+            prop_assert_eq!(diff(&desired, &live), vec![]);
         }
 
         #[test]
