@@ -21,6 +21,8 @@ pub struct GoModule {
     tags: &'static str,
     /// Binaries whose Go name says too little.
     rename: &'static [(&'static str, &'static str)],
+    /// A module that embeds its version from a file which its publisher makes and does not publish, and that file.
+    version_file: Option<(&'static str, &'static str)>,
 }
 
 /// Kubernetes itself.
@@ -29,6 +31,7 @@ pub const CONTROL_PLANE: GoModule = GoModule {
     cgo: "1",
     tags: "",
     rename: &[],
+    version_file: None,
 };
 /// containerd, runc, the CNI plugins and etcd. Without the `seccomp` tag runc refuses `RuntimeDefault`.
 pub const NODE: GoModule = GoModule {
@@ -36,6 +39,7 @@ pub const NODE: GoModule = GoModule {
     cgo: "1",
     tags: "seccomp",
     rename: &[("server", "etcd")],
+    version_file: None,
 };
 /// `CoreDNS`, alone because it pins another Kubernetes client.
 pub const DNS: GoModule = GoModule {
@@ -43,14 +47,16 @@ pub const DNS: GoModule = GoModule {
     cgo: "0",
     tags: "",
     rename: &[],
+    version_file: None,
 };
 
-/// FerretDB, which stands in for MongoDB; built only when its image is asked for.
+/// `FerretDB`, which stands in for MongoDB; built only when its image is asked for.
 pub const FERRETDB: GoModule = GoModule {
     folder: "ferretdb",
     cgo: "0",
     tags: "",
     rename: &[],
+    version_file: Some(("github.com/FerretDB/FerretDB", "build/version/version.txt")),
 };
 
 /// Where each module's binaries are.
@@ -99,7 +105,11 @@ impl Plan {
         };
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
         let ldflags = ldflags(&go_mod);
-        let key = key(&[&go_mod, &go_sum, module.cgo, module.tags, &ldflags]);
+        let mut parts = vec![go_mod.as_str(), &go_sum, module.cgo, module.tags, &ldflags];
+        if let Some((name, file)) = module.version_file {
+            parts.extend([name, file]);
+        }
+        let key = key(&parts);
         Ok(Self {
             module,
             target: layout.cache.join("bin").join(key),
@@ -107,6 +117,13 @@ impl Plan {
             ldflags,
         })
     }
+}
+
+/// What a module's binaries depend on, as a hash.
+pub(crate) fn fingerprint(layout: &Layout, module: GoModule) -> Result<String, Error> {
+    let plan = Plan::new(layout, module)?;
+    let name = plan.target.file_name().unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// Builds one module unless the cache has it. The result appears by a rename, so that an interrupted build never
@@ -119,8 +136,14 @@ pub async fn build(layout: &Layout, module: GoModule) -> Result<PathBuf, Error> 
     let parent = layout.cache.join("bin");
     std::fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
     let temp = tempfile::tempdir_in(&parent).map_err(Error::io(&parent))?;
-    Cmd::new("go")
-        .args(["install", "-ldflags", &plan.ldflags, "-tags", module.tags, "tool"])
+    let mut command = Cmd::new("go").args(["install", "-ldflags", &plan.ldflags, "-tags", module.tags]);
+    let scratch = tempfile::tempdir().map_err(Error::io("/tmp"))?;
+    if let Some((name, file)) = module.version_file {
+        let go_mod = with_version(&plan, name, file, scratch.path()).await?;
+        command = command.arg("-modfile").arg(go_mod);
+    }
+    command
+        .arg("tool")
         .env("GOBIN", temp.path())
         .env("CGO_ENABLED", module.cgo)
         .dir(&plan.dir)
@@ -132,6 +155,34 @@ pub async fn build(layout: &Layout, module: GoModule) -> Result<PathBuf, Error> 
     }
     publish(&temp.keep(), &plan.target)?;
     Ok(plan.target)
+}
+
+/// A `go.mod` like the plan's that takes one module from a copy in `scratch`, which has the file with its version. Go
+/// refuses to overlay its module cache.
+async fn with_version(plan: &Plan, module: &str, file: &str, scratch: &Path) -> Result<PathBuf, Error> {
+    let go = |args: &[&str]| {
+        let command = Cmd::new("go").args(args.iter().copied()).dir(&plan.dir);
+        command.timeout(BUILD_DEADLINE).output()
+    };
+    go(&["mod", "download", module]).await?;
+    let said = go(&["list", "-m", "-f", "{{.Version}} {{.Dir}}", module]).await?;
+    let (version, dir) = said.trim().split_once(' ').unwrap_or_default();
+    let copy = scratch.join("module");
+    Cmd::new("cp")
+        .args(["-R", "--no-preserve=mode", dir])
+        .arg(&copy)
+        .output()
+        .await?;
+    std::fs::write(copy.join(file), version).map_err(Error::io(copy.join(file)))?;
+    for name in ["go.mod", "go.sum"] {
+        std::fs::copy(plan.dir.join(name), scratch.join(name)).map_err(Error::io(plan.dir.join(name)))?;
+    }
+    let (replace, go_mod) = (
+        format!("-replace={module}={}", copy.display()),
+        scratch.join("go.mod"),
+    );
+    go(&["mod", "edit", &replace, &go_mod.display().to_string()]).await?;
+    Ok(go_mod)
 }
 
 fn publish(temp: &Path, target: &Path) -> Result<(), Error> {

@@ -28,7 +28,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub(crate) use binaries::{FERRETDB, build as build_module, hex, key};
+pub(crate) use binaries::{FERRETDB, GoModule, build as build_module, fingerprint, hex, key};
 pub use error::Error;
 pub use wait::client;
 

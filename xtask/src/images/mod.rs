@@ -7,6 +7,7 @@ mod archive;
 mod binary;
 mod recipe;
 mod rootfs;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,6 +52,22 @@ pub enum ImageError {
         /// The library.
         library: String,
     },
+    /// A suite whose package is not what the recipe's tag says.
+    #[error("{tag} would hold version {version}; no image may pass for another version")]
+    WrongVersion {
+        /// The recipe's tag.
+        tag: String,
+        /// What the suite has.
+        version: String,
+    },
+    /// A Go tool or a Node program that an image holds.
+    #[error("cannot make {name}: {reason}")]
+    Tool {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The cluster's `ctr` cannot be found.
     #[error("cannot find the development cluster's containerd client: {0}")]
     NoClient(String),
@@ -92,6 +109,39 @@ pub async fn build_all(layout: &Layout, progress: &Progress) -> Result<Vec<Archi
     Ok(archives)
 }
 
+/// Builds the images that every cluster gets, as far as the cache does not have them.
+pub async fn build_default(layout: &Layout, progress: &Progress) -> Result<Vec<Archive>, ImageError> {
+    let mut archives = Vec::new();
+    for recipe in recipe::all()?.iter().filter(|recipe| recipe.spec.default) {
+        archives.push(build(layout, recipe, progress).await?);
+    }
+    Ok(archives)
+}
+
+/// Makes sure that the running development cluster has these images: builds what the cache lacks, and imports what
+/// this cluster has not been given yet. What a test or the demo calls before it uses an engine.
+pub async fn provide(layout: &Layout, names: &[&str], progress: &Progress) -> Result<(), ImageError> {
+    for name in names {
+        let archive = build_named(layout, name, progress).await?;
+        // The archive's folder is its recipe's hash; `down` forgets the marks together with the images.
+        let hash = archive
+            .path
+            .parent()
+            .and_then(Path::file_name)
+            .unwrap_or_default();
+        let marks = layout.state.join("imported");
+        let mark = marks.join(hash);
+        if !mark.exists() {
+            progress
+                .step(&format!("importing {name}"), import(&archive.path))
+                .await?;
+            std::fs::create_dir_all(&marks).map_err(ImageError::io(&marks))?;
+            std::fs::write(&mark, name).map_err(ImageError::io(&mark))?;
+        }
+    }
+    Ok(())
+}
+
 /// Builds one image by its name.
 pub async fn build_named(layout: &Layout, name: &str, progress: &Progress) -> Result<Archive, ImageError> {
     let recipes = recipe::all()?;
@@ -120,7 +170,7 @@ async fn build(layout: &Layout, recipe: &Recipe, progress: &Progress) -> Result<
         .join(format!("{}.tar", recipe.name));
     if !path.is_file() {
         let name = format!("building image {}", recipe.name);
-        progress.step(&name, rootfs::build(recipe, &path)).await?;
+        progress.step(&name, rootfs::build(layout, recipe, &path)).await?;
     }
     Ok(Archive {
         name: recipe.name.clone(),

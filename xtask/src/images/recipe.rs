@@ -1,11 +1,12 @@
-//! Image recipes: `devcluster/images/<name>/recipe.yaml`. A recipe is either a list of Debian packages or one C
-//! source; its hash covers every file it uses, so that a changed recipe is built again and nothing else is.
+//! Image recipes: `devcluster/images/<name>/recipe.yaml`. A recipe is either a list of Debian packages, with Go tools
+//! and Node programs beside them, or one C source; its hash covers every file it uses, so that a changed recipe is
+//! built again and nothing else is.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{ImageConfig, ImageError};
+use super::{ImageConfig, ImageError, tools};
 use crate::devcluster::key;
 use crate::paths::checkout;
 
@@ -28,6 +29,10 @@ pub struct Recipe {
 pub struct Spec {
     /// Tags, the full reference each.
     pub tags: Vec<String>,
+    /// Whether every cluster gets it. The others are built when something asks for them by name, so that a machine
+    /// does not pay for five engines to try one.
+    #[serde(default)]
+    pub default: bool,
     /// Where the files come from.
     pub source: Source,
     /// How containers run.
@@ -42,7 +47,7 @@ pub enum Source {
     /// A static program from one C file, as `/<name>`.
     Program(String),
     /// Debian packages.
-    Debian(Debian),
+    Debian(Box<Debian>),
 }
 
 /// A root file system from Debian packages.
@@ -51,6 +56,11 @@ pub enum Source {
 pub struct Debian {
     /// Debian's code name.
     pub suite: String,
+    /// Takes the suite's index although its date of expiry has passed, as it has on mirrors that lag behind a moving
+    /// suite. Signatures are checked all the same; what is given up is the proof that nothing newer is held back,
+    /// which matters to a server and not to an image for tests.
+    #[serde(default)]
+    pub accept_old_index: bool,
     /// Packages beside the essential ones.
     pub packages: Vec<String>,
     /// Users that must have the official image's ids; made before the packages would make them.
@@ -62,6 +72,12 @@ pub struct Debian {
     /// Files to add, from the recipe's folder: target to source.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Programs to add from a Go module of `devcluster/`: target to `module/program`.
+    #[serde(default)]
+    pub go_tools: BTreeMap<String, String>,
+    /// Node programs to add: target folder to a folder of `devcluster/` with a `package-lock.json`.
+    #[serde(default)]
+    pub node_programs: BTreeMap<String, String>,
     /// Shell lines with `$1` as the root: before the packages are unpacked.
     #[serde(default)]
     pub before: Vec<String>,
@@ -102,14 +118,14 @@ fn load(dir: &Path) -> Result<Recipe, ImageError> {
         path: path.clone(),
         reason: e.to_string(),
     })?;
-    let used: Vec<&String> = match &spec.source {
-        Source::Program(file) => vec![file],
-        Source::Debian(debian) => debian.files.values().collect(),
-    };
     let mut parts = vec![text];
-    for file in used {
-        let path = dir.join(file);
+    for path in used(dir, &spec.source) {
         parts.push(std::fs::read_to_string(&path).map_err(ImageError::io(&path))?);
+    }
+    if let Source::Debian(debian) = &spec.source {
+        for tool in debian.go_tools.values() {
+            parts.push(tools::go_tool_hash(tool)?);
+        }
     }
     let hash = key(&parts.iter().map(String::as_str).collect::<Vec<_>>());
     let name = dir
@@ -122,6 +138,21 @@ fn load(dir: &Path) -> Result<Recipe, ImageError> {
         hash,
         spec,
     })
+}
+
+/// Every file beside the recipe that decides what the image holds.
+fn used(dir: &Path, source: &Source) -> Vec<PathBuf> {
+    let debian = match source {
+        Source::Program(file) => return vec![dir.join(file)],
+        Source::Debian(debian) => debian,
+    };
+    let shared = checkout().join("devcluster");
+    let locks = debian
+        .node_programs
+        .values()
+        .map(|folder| shared.join(folder).join("package-lock.json"));
+    let files = debian.files.values().map(|file| dir.join(file));
+    files.chain(locks).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +170,9 @@ mod tests {
         for recipe in &recipes {
             assert!(!recipe.spec.tags.is_empty() && recipe.hash.len() == 64);
         }
+        let default = |name| recipes.iter().any(|r| r.name == name && r.spec.default);
+        assert!(default("pause") && default("postgres-15"));
+        assert!(!default("mysql-9"), "the other engines are built upon request");
     }
 
     #[test]

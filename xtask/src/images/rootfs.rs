@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::recipe::{Debian, Source};
-use super::{ImageError, Recipe, archive};
+use super::{ImageError, Recipe, archive, tools};
+use crate::paths::Layout;
 use crate::process::Cmd;
 
 const BUILD_DEADLINE: Duration = Duration::from_mins(15);
@@ -27,7 +28,7 @@ const TRIMMED: [&str; 14] = [
 ];
 
 /// Builds a recipe into a docker-archive.
-pub async fn build(recipe: &Recipe, target: &Path) -> Result<(), ImageError> {
+pub async fn build(layout: &Layout, recipe: &Recipe, target: &Path) -> Result<(), ImageError> {
     let temp = tempfile::tempdir().map_err(ImageError::io("/tmp"))?;
     let layer = temp.path().join("layer.tar");
     let mut tags = recipe.spec.tags.clone();
@@ -35,9 +36,12 @@ pub async fn build(recipe: &Recipe, target: &Path) -> Result<(), ImageError> {
         Source::Program(file) => program(recipe, file, &layer).await?,
         Source::Debian(debian) => {
             let version = temp.path().join("version");
-            bootstrap(recipe, debian, &layer, &version).await?;
-            let said = std::fs::read_to_string(&version).unwrap_or_default();
-            tags.extend(tags.first().and_then(|tag| version_tag(tag, &said)));
+            let extra = tools::fetch(layout, debian, temp.path()).await?;
+            bootstrap(recipe, debian, &extra, &layer, &version).await?;
+            if let (Some(tag), true) = (tags.first().cloned(), debian.version_of.is_some()) {
+                let said = std::fs::read_to_string(&version).map_err(ImageError::io(&version))?;
+                tags.extend(version_tags(&tag, &said)?);
+            }
         }
     }
     archive::pack(target, &tags, &recipe.spec.config, &layer)
@@ -55,11 +59,20 @@ async fn program(recipe: &Recipe, file: &str, layer: &Path) -> Result<(), ImageE
         .map_err(ImageError::io(layer))
 }
 
-async fn bootstrap(recipe: &Recipe, debian: &Debian, layer: &Path, version: &Path) -> Result<(), ImageError> {
+async fn bootstrap(
+    recipe: &Recipe,
+    debian: &Debian,
+    extra: &[(PathBuf, String)],
+    layer: &Path,
+    version: &Path,
+) -> Result<(), ImageError> {
     let mut command = Cmd::new("mmdebstrap")
         .timeout(BUILD_DEADLINE)
         .args(["--mode=root", "--variant=minbase"]);
     command = command.arg(format!("--include={}", debian.packages.join(",")));
+    if debian.accept_old_index {
+        command = command.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
+    }
     for pattern in [
         "/usr/share/doc/*",
         "/usr/share/man/*",
@@ -82,8 +95,11 @@ async fn bootstrap(recipe: &Recipe, debian: &Debian, layer: &Path, version: &Pat
             source.display()
         ));
     }
-    for line in &debian.after {
-        command = command.arg(format!("--customize-hook={line}"));
+    for (source, target) in extra {
+        command = command.arg(format!(
+            "--customize-hook=mkdir -p \"$(dirname \"$1{target}\")\" && cp -R --preserve=mode {} \"$1{target}\"",
+            source.display()
+        ));
     }
     for pattern in TRIMMED
         .iter()
@@ -91,6 +107,9 @@ async fn bootstrap(recipe: &Recipe, debian: &Debian, layer: &Path, version: &Pat
         .chain(debian.remove.iter().map(String::as_str))
     {
         command = command.arg(format!("--customize-hook=rm -rf \"$1\"{pattern}"));
+    }
+    for line in &debian.after {
+        command = command.arg(format!("--customize-hook={line}"));
     }
     command
         .arg(&debian.suite)
@@ -113,15 +132,25 @@ fn user_lines(debian: &Debian) -> Vec<String> {
     lines.collect()
 }
 
-/// `docker.io/library/postgres:15` and `15.18-0+deb12u1` make `docker.io/library/postgres:15.18`.
-fn version_tag(tag: &str, version: &str) -> Option<String> {
-    let without_epoch = version.trim().rsplit(':').next()?;
-    let upstream = without_epoch
-        .split(['-', '+', '~'])
-        .next()
-        .filter(|v| !v.is_empty())?;
-    let (repository, _) = tag.rsplit_once(':')?;
-    Some(format!("{repository}:{upstream}")).filter(|full| full != tag)
+/// `docker.io/library/mysql:9` and `9.7.4-2` make `docker.io/library/mysql:9.7` and `docker.io/library/mysql:9.7.4`.
+/// Another version than the tag's is an error: a suite that moved on must not be passed off as what it was.
+fn version_tags(tag: &str, version: &str) -> Result<Vec<String>, ImageError> {
+    let upstream = version.trim().rsplit(':').next().unwrap_or_default();
+    let upstream = upstream.split(['-', '+', '~']).next().unwrap_or_default();
+    let wrong = || ImageError::WrongVersion {
+        tag: tag.to_owned(),
+        version: version.trim().to_owned(),
+    };
+    let (repository, wanted) = tag.rsplit_once(':').ok_or_else(wrong)?;
+    let wanted: Vec<&str> = wanted.split('.').collect();
+    let parts: Vec<&str> = upstream.split('.').collect();
+    if !parts.starts_with(&wanted) {
+        return Err(wrong());
+    }
+    let longer = (wanted.len() + 1)..=parts.len();
+    Ok(longer
+        .map(|n| format!("{repository}:{}", parts[..n].join(".")))
+        .collect())
 }
 
 /// One-line apt sources for a suite, from the mirror that this machine's apt uses.
@@ -144,6 +173,10 @@ fn mirrors(suite: &str) -> Result<Vec<String>, ImageError> {
         String::new()
     };
     let mut lines = vec![format!("deb {signed}{main} {suite} main")];
+    if suite == "sid" {
+        // It has no updates beside itself.
+        return Ok(lines);
+    }
     lines.push(format!("deb {signed}{main} {suite}-updates main"));
     if let Some(security) = urls.iter().find(|url| url.contains("security")) {
         lines.push(format!("deb {signed}{security} {suite}-security main"));
@@ -182,16 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn the_full_version_becomes_a_tag() {
-        let tag = "docker.io/library/postgres:15";
+    fn the_full_version_becomes_tags() {
+        let tags = |tag, version| version_tags(tag, version).unwrap();
+        let postgres = "docker.io/library/postgres:15";
         assert_eq!(
-            version_tag(tag, "15.18-0+deb12u1\n").as_deref(),
-            Some("docker.io/library/postgres:15.18")
+            tags(postgres, "15.18-0+deb12u1\n"),
+            ["docker.io/library/postgres:15.18"]
         );
-        assert_eq!(
-            version_tag("redis:8", "5:8.0.2-1").as_deref(),
-            Some("redis:8.0.2")
-        );
-        assert_eq!(version_tag(tag, ""), None);
+        assert_eq!(tags("redis:8", "5:8.0.2-1"), ["redis:8.0", "redis:8.0.2"]);
+        assert!(tags("redis:8.0.2", "5:8.0.2-1").is_empty());
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        for version in ["9.7.4-2", "80.1", ""] {
+            let error = version_tags("mysql:8", version).unwrap_err();
+            assert!(matches!(error, ImageError::WrongVersion { .. }), "{error}");
+        }
     }
 }
