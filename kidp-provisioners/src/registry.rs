@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use kidp_core::instance::{Engine, ResourceType};
 
+use crate::engines::mysql::Mysql;
 use crate::engines::postgresql::Postgresql;
+use crate::engines::redis::Redis;
 use crate::provisioner::Provisioner;
 
 /// Provisioners by kind and engine.
@@ -16,7 +18,11 @@ pub struct Registry {
 impl Registry {
     /// Every engine that KIDP has, with official images and default settings.
     pub fn standard() -> Self {
-        Self::default().with(Arc::new(Postgresql::default()))
+        Self::default()
+            .with(Arc::new(Postgresql::default()))
+            .with(Arc::new(Mysql::default()))
+            .with(Arc::new(Redis::database()))
+            .with(Arc::new(Redis::cache()))
     }
 
     /// Adds an engine; a later one replaces an earlier one of the same kind and engine.

@@ -2,9 +2,11 @@
 
 pub mod checks;
 mod image;
+pub mod mysql;
 pub mod objects;
 pub mod parameters;
 pub mod postgresql;
 pub mod rabbitmq;
+pub mod redis;
 
 pub use image::{Image, PullPolicy};

@@ -1,0 +1,145 @@
+//! Containers, probes and volumes of a MySQL pod.
+//!
+//! # A first start that is cut off
+//! The image's entrypoint takes a data folder with system tables for a finished one. If the pod dies between the making
+//! of these and the making of the user, the next start serves a database that nobody can log in to, for ever. So an
+//! init container leaves a mark before the folder is made, a script that the entrypoint runs last takes it away, and a
+//! folder that still has its mark is made anew: no client has ever been let in. A folder without mark is never touched.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, ExecAction, VolumeMount};
+
+use super::{MysqlConfig, PORT, REPLICAS, config};
+use crate::instance::Credentials;
+use crate::resources::compute;
+use crate::resources::container::{self, variable};
+use crate::resources::meta::{DATA_VOLUME, Scope};
+use crate::resources::stateful_set::{Workload, config_files, mount, read_only_mount, scratch, secret_files};
+
+const VOLUME: &str = "/var/lib/mysql";
+/// The data: below the mount point, which holds `lost+found` on many file systems, and which the server would take for
+/// a database.
+pub(super) const DATA_FOLDER: &str = "/var/lib/mysql/data";
+/// There from before the data folder is made until its first start is over.
+pub(super) const UNFINISHED: &str = "/var/lib/mysql/unfinished";
+const CONNECTION: &str = "/etc/kidp/connection";
+
+/// The workload.
+pub(super) fn workload(
+    config: &MysqlConfig,
+    scope: &Scope<'_>,
+    credentials: &Credentials,
+    config_checksum: String,
+) -> Workload {
+    Workload {
+        replicas: REPLICAS,
+        container: engine(config, scope, credentials),
+        init_containers: vec![unfinished(config, scope)],
+        volumes: vec![
+            config_files("config", scope.name("config")),
+            secret_files("connection", scope.secret(), &["password"]),
+            scratch("run"),
+            scratch("tmp"),
+        ],
+        uid: config.uid,
+        config_checksum,
+        // SIGTERM is a clean shutdown; what takes time is writing the buffer pool's changed pages.
+        termination_grace_period_seconds: 120,
+    }
+}
+
+fn engine(config: &MysqlConfig, scope: &Scope<'_>, credentials: &Credentials) -> Container {
+    let spec = &scope.instance.spec;
+    Container {
+        name: "mysql".to_owned(),
+        image: Some(config.image.reference(&spec.version)),
+        image_pull_policy: Some(config.image.pull_policy.as_str().to_owned()),
+        env: Some(environment(credentials)),
+        ports: Some(vec![container::port(&PORT)]),
+        resources: Some(compute::requirements(spec.size, config.request_share)),
+        startup_probe: Some(container::startup(answers())),
+        readiness_probe: Some(container::readiness(answers_a_query(credentials))),
+        liveness_probe: Some(container::liveness(answers())),
+        volume_mounts: Some(vec![
+            mount(DATA_VOLUME, VOLUME),
+            // One file each: both folders are the image's own.
+            file("config", config::OPTIONS, "/etc/mysql/conf.d"),
+            file("config", config::INITIALISED, "/docker-entrypoint-initdb.d"),
+            read_only_mount("connection", CONNECTION),
+            mount("run", "/var/run/mysqld"),
+            mount("tmp", "/tmp"),
+        ]),
+        ..Container::default()
+    }
+}
+
+/// See the module's documentation.
+fn unfinished(config: &MysqlConfig, scope: &Scope<'_>) -> Container {
+    let spec = &scope.instance.spec;
+    let script = format!(
+        "set -eu\n\
+         if [ -e {UNFINISHED} ]; then rm -rf {DATA_FOLDER}; fi\n\
+         if [ ! -e {DATA_FOLDER} ]; then touch {UNFINISHED}; fi\n"
+    );
+    Container {
+        name: "unfinished".to_owned(),
+        image: Some(config.image.reference(&spec.version)),
+        image_pull_policy: Some(config.image.pull_policy.as_str().to_owned()),
+        command: Some(vec!["sh".to_owned(), "-c".to_owned(), script]),
+        // The same as the server's: a pod is counted by the larger of the two, so that it costs nothing.
+        resources: Some(compute::requirements(spec.size, config.request_share)),
+        volume_mounts: Some(vec![mount(DATA_VOLUME, VOLUME)]),
+        ..Container::default()
+    }
+}
+
+fn file(volume: &str, name: &str, folder: &str) -> VolumeMount {
+    VolumeMount {
+        sub_path: Some(name.to_owned()),
+        ..read_only_mount(volume, &format!("{folder}/{name}"))
+    }
+}
+
+/// The variables of the official image. Passwords are files, never values.
+fn environment(credentials: &Credentials) -> Vec<EnvVar> {
+    let password = format!("{CONNECTION}/password");
+    vec![
+        variable("MYSQL_USER", &credentials.username),
+        variable("MYSQL_PASSWORD_FILE", &password),
+        variable("MYSQL_DATABASE", &credentials.database),
+        variable("MYSQL_ROOT_PASSWORD_FILE", &password),
+        variable("MYSQL_ROOT_HOST", "localhost"),
+    ]
+}
+
+/// Any answer, over TCP: the server that runs the first initialisation listens on the socket only. `mysqladmin ping`
+/// takes a refusal for an answer, of the login and of one connection too many, so that a database with too many clients
+/// is not restarted for it. <https://dev.mysql.com/doc/refman/8.4/en/mysqladmin.html>
+fn answers() -> ExecAction {
+    let port = PORT.number.to_string();
+    container::exec(&[
+        "mysqladmin",
+        "--no-defaults",
+        "--protocol=TCP",
+        "-h",
+        "127.0.0.1",
+        "-P",
+        &port,
+        "--connect-timeout=3",
+        "ping",
+    ])
+}
+
+/// A query with the credentials that clients have, over TCP as they do it. The shell reads the password from its file
+/// and passes it on as an option file through a pipe, so that it is in no argument and in no variable
+/// (`MYSQL_PWD` is deprecated). `printf` is the shell's own.
+fn answers_a_query(credentials: &Credentials) -> ExecAction {
+    let script = format!(
+        "printf '[client]\\npassword=%s\\n' \"$(cat {CONNECTION}/password)\" | \
+         mysql --defaults-file=/dev/stdin --protocol=TCP -h 127.0.0.1 -P {port} -u {user} -D {database} \
+         --connect-timeout=3 -N -B -e 'select 1'",
+        port = PORT.number,
+        user = credentials.username,
+        database = credentials.database,
+    );
+    container::exec(&["sh", "-c", &script])
+}

@@ -1,0 +1,186 @@
+//! Redis from the official image: one member, its data on a claim, answering RESP over a Service.
+//!
+//! ```text
+//! validate.rs    what is accepted, and what is refused by name
+//! parameters.rs  the list of accepted engine parameters, with types and ranges
+//! config.rs      redis.conf from presets and parameters
+//! acl.rs         who may do what, from the password in the Secret
+//! pod.rs         containers, probes and volumes
+//! ```
+//!
+//! The same engine serves two kinds of request. A `Cache` evicts the least recently used keys when it is full; a
+//! `Database` evicts nothing and answers writes with an error. Everything else is the same, and both keep their data
+//! over a restart.
+//!
+//! High availability is refused: Sentinel is not provisioned yet.
+
+mod acl;
+mod config;
+mod parameters;
+mod pod;
+mod validate;
+
+use kidp_core::instance::{Engine, ResourceType};
+use kidp_core::problem::FieldError;
+
+use crate::engines::{Image, checks, objects};
+use crate::instance::{Credentials, Instance};
+use crate::manifests::{BuildError, Manifests, Prepared};
+use crate::observe::Observed;
+use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
+use crate::resources::compute::RequestShare;
+use crate::resources::meta::Scope;
+use crate::resources::service::Port;
+use crate::resources::{config_map, service};
+
+pub use parameters::PARAMETERS;
+
+/// Major versions that are provisioned, in order.
+pub const VERSIONS: [&str; 2] = ["7", "8"];
+
+const PORT: Port = Port {
+    name: "redis",
+    number: 6379,
+    app_protocol: "redis",
+};
+
+/// One member: see the module's documentation on high availability.
+const REPLICAS: i32 = 1;
+
+/// What a platform team decides once, for every Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// The image.
+    pub image: Image,
+    /// User and group of the image: 999 in the Debian image and in the Alpine one.
+    pub uid: i64,
+    /// What pods reserve of their limits.
+    pub request_share: RequestShare,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            image: Image::official("library/redis"),
+            uid: 999,
+            request_share: RequestShare::default(),
+        }
+    }
+}
+
+/// The Redis provisioner, for one kind of resource.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    resource_type: ResourceType,
+    config: RedisConfig,
+}
+
+impl Redis {
+    /// For requests of kind `Cache`, with the official image.
+    pub fn cache() -> Self {
+        Self::new(ResourceType::Cache, RedisConfig::default())
+    }
+
+    /// For requests of kind `Database`, with the official image.
+    pub fn database() -> Self {
+        Self::new(ResourceType::Database, RedisConfig::default())
+    }
+
+    /// With settings of one's own.
+    pub fn new(resource_type: ResourceType, config: RedisConfig) -> Self {
+        Self {
+            resource_type,
+            config,
+        }
+    }
+}
+
+impl Provisioner for Redis {
+    fn engine(&self) -> Engine {
+        Engine::Redis
+    }
+
+    fn resource_type(&self) -> ResourceType {
+        self.resource_type
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            versions: VERSIONS.map(ToOwned::to_owned).to_vec(),
+            high_availability: false,
+            parameters: parameters::CATALOGUE.names(),
+        }
+    }
+
+    fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
+        validate::validate(instance)
+    }
+
+    /// The user `default`, so that clients which know a password only log in too, and the first of the numbered
+    /// databases.
+    fn credentials(&self, _instance: &Instance, password: String) -> Credentials {
+        Credentials {
+            username: "default".to_owned(),
+            password,
+            database: "0".to_owned(),
+        }
+    }
+
+    fn build(
+        &self,
+        instance: &Instance,
+        credentials: &Credentials,
+    ) -> Result<Manifests<Prepared>, BuildError> {
+        let scope = Scope::new(instance);
+        let files = config::files(instance);
+        let workload = pod::workload(&self.config, &scope, config_map::checksum(&files));
+        let connection = self.connection_entries(&scope, credentials);
+        objects::manifests(&scope, &connection, files, &[PORT], workload)
+    }
+
+    /// A newer server reads the files of an older one; an older one refuses a newer format.
+    fn opens_data(&self, from: &str, to: &str) -> bool {
+        checks::opens_forward(&VERSIONS, from, to)
+    }
+
+    fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
+        // The readiness probe is an authenticated PING, which a server that loads its data does not answer with PONG.
+        observed.rollout()
+    }
+
+    fn connection(&self, instance: &Instance) -> Connection {
+        let scope = Scope::new(instance);
+        Connection {
+            host: service::host(&scope),
+            port: PORT.number,
+            secret: scope.secret(),
+        }
+    }
+}
+
+impl Redis {
+    fn connection_entries(
+        &self,
+        scope: &Scope<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
+        let Connection { host, port, .. } = self.connection(scope.instance);
+        let Credentials {
+            username,
+            password,
+            database,
+        } = credentials;
+        vec![
+            ("host", host.clone()),
+            ("port", port.to_string()),
+            ("username", username.clone()),
+            ("password", password.clone()),
+            ("database", database.clone()),
+            // <https://www.iana.org/assignments/uri-schemes/prov/redis>
+            (
+                "uri",
+                format!("redis://{username}:{password}@{host}:{port}/{database}"),
+            ),
+        ]
+    }
+}
