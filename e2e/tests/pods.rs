@@ -5,7 +5,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kidp_core::crd::Phase;
 use kidp_core::names::base_name;
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds};
+use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
 use kidp_e2e::fixtures::{create, create_team, database, wait_clean, wait_for, wait_ready};
 use kidp_e2e::{leaks, pods, sql};
 use kube::Api;
@@ -24,7 +24,7 @@ async fn report<T>(client: &kube::Client, result: kidp_e2e::Result<T>) -> T {
 async fn eight_steps_in_pods() {
     let client = connect().await.unwrap();
     install_crds(&client).await.unwrap();
-    delete_namespace(&client, NAMESPACE).await.unwrap();
+    purge(&client).await.unwrap();
     create_namespace(&client, NAMESPACE).await.unwrap();
     create_team(&client, NAMESPACE).await.unwrap();
     report(&client, pods::install(&client).await).await;
@@ -50,7 +50,7 @@ async fn eight_steps_in_pods() {
 
     let logs = pods::logs(&client).await.unwrap();
     assert!(
-        logs.contains("callback accepted"),
+        logs.contains("callback acknowledged"),
         "the callback arrived and was verified:\n{logs}"
     );
     let rows = sql::run(

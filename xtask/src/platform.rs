@@ -70,6 +70,15 @@ pub async fn build(profile: Profile) -> Result<PathBuf, PlatformError> {
     Ok(binaries(profile))
 }
 
+/// The system's certificate authorities, so that an `https` endpoint can be trusted from inside an image.
+fn certificates() -> Vec<(PathBuf, String)> {
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    let found = PathBuf::from(bundle)
+        .is_file()
+        .then(|| (PathBuf::from(bundle), bundle.to_owned()));
+    found.into_iter().collect()
+}
+
 /// Compiles both, packs each as an image and imports it, together with the engines' images.
 pub async fn load(
     cluster: &ClusterHandle,
@@ -91,7 +100,7 @@ pub async fn load(
     for program in PROGRAMS {
         let pack = async {
             let tag = format!("localhost/{program}:dev");
-            let archive = images::pack_binary(&tag, &folder.join(program), &[], &out).await?;
+            let archive = images::pack_binary(&tag, &folder.join(program), &certificates(), &out).await?;
             images::import(&archive).await
         };
         progress
