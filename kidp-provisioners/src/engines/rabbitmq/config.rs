@@ -95,6 +95,7 @@ fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
             instance.spec.size.memory_bytes().to_string(),
         ),
         ("log.console", "true".to_owned()),
+        ("log.console.use_colors", "off".to_owned()),
         ("log.file", "false".to_owned()),
     ];
     if !plugins(instance).contains(MANAGEMENT_PLUGIN) {
