@@ -476,3 +476,20 @@ async fn many_calls_at_once_agree_on_one_password() {
     assert_eq!(bench.leftovers().await, [""; 0]);
     bench.finish().await;
 }
+
+#[tokio::test]
+async fn an_instance_is_removed_quickly_while_it_initialises() {
+    let bench = Bench::new("early").await;
+    let orders = bench.orders("1", &json!({}));
+    bench.provision(&orders).await.unwrap();
+    eventually("started", || async {
+        let pod = bench.api::<Pod>().get_opt("orders-postgresql-0").await.unwrap();
+        pod.and_then(|pod| pod.status?.phase).as_deref() == Some("Running")
+    })
+    .await;
+    let start = Instant::now();
+    bench.remove(&orders, DeletionPolicy::Delete).await;
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(bench.leftovers().await, [""; 0]);
+    bench.finish().await;
+}

@@ -36,6 +36,9 @@ use crate::resources::meta::RETAINED;
 /// How often a delete is repeated when the object changed in between; a StatefulSet's status often does.
 const ATTEMPTS: usize = 4;
 
+/// Grace period, in seconds, of a pod whose data is deleted with it. Not 0, which forgets a pod that may still run.
+const QUICK_GRACE: u32 = 1;
+
 /// An object that was found.
 struct Item {
     resource: ApiResource,
@@ -61,21 +64,25 @@ pub(crate) async fn deprovision(
     )?;
     let keep = policy != DeletionPolicy::Delete && !claims.is_empty();
     if !workloads.is_empty() || !pods.is_empty() {
-        // Pods are left to the StatefulSet's removal, but for those that have lost theirs.
-        let stop = if workloads.is_empty() { &pods } else { &workloads };
-        delete_all(&cluster, instance, stop.iter()).await?;
+        delete_all(&cluster, instance, workloads.iter(), None).await?;
+        // Pods are left to their StatefulSet's removal, but for those that have lost theirs, and for those whose
+        // data goes as well: an engine in its first initialisation takes its whole grace period otherwise.
+        let hurry = policy == DeletionPolicy::Delete;
+        if hurry || workloads.is_empty() {
+            delete_all(&cluster, instance, pods.iter(), hurry.then_some(QUICK_GRACE)).await?;
+        }
         let data = [claims, secrets].into_iter().flatten().filter(|_| !keep);
         let waiting = [workloads, pods, rest].into_iter().flatten().chain(data);
         return Ok(Deprovisioned::InProgress(
             waiting.map(|item| item.key()).collect(),
         ));
     }
-    let mut left = delete_all(&cluster, instance, rest.iter()).await?;
+    let mut left = delete_all(&cluster, instance, rest.iter(), None).await?;
     let data = claims.iter().chain(&secrets);
     if keep {
         try_join_all(data.map(|item| retain(&cluster, item))).await?;
     } else {
-        left.extend(delete_all(&cluster, instance, data).await?);
+        left.extend(delete_all(&cluster, instance, data, None).await?);
     }
     Ok(if left.is_empty() {
         Deprovisioned::Done
@@ -134,9 +141,10 @@ async fn delete_all<'a>(
     cluster: &Cluster<'_>,
     instance: &Instance,
     items: impl Iterator<Item = &'a Item>,
+    grace: Option<u32>,
 ) -> Result<Vec<String>, ApplyError> {
     let left = try_join_all(items.map(|item| async move {
-        let gone = delete(cluster, instance, item).await?;
+        let gone = delete(cluster, instance, item, grace).await?;
         Ok::<_, ApplyError>((!gone).then(|| item.key()))
     }))
     .await?;
@@ -144,15 +152,24 @@ async fn delete_all<'a>(
 }
 
 /// Deletes an object; answers whether it is gone.
-async fn delete(cluster: &Cluster<'_>, instance: &Instance, item: &Item) -> Result<bool, ApplyError> {
+async fn delete(
+    cluster: &Cluster<'_>,
+    instance: &Instance,
+    item: &Item,
+    grace: Option<u32>,
+) -> Result<bool, ApplyError> {
     let api = cluster.api(&item.resource);
     let name = item.name();
     let mut meta = item.meta.clone();
     for _ in 0..ATTEMPTS {
-        if meta.deletion_timestamp.is_some() {
+        if meta.deletion_timestamp.is_some() && !can_hurry(&meta, grace) {
             return Ok(false);
         }
-        let params = DeleteParams::background().preconditions(Preconditions {
+        let params = DeleteParams {
+            grace_period_seconds: grace,
+            ..DeleteParams::background()
+        }
+        .preconditions(Preconditions {
             uid: meta.uid.clone(),
             resource_version: meta.resource_version.clone(),
         });
@@ -176,6 +193,13 @@ async fn delete(cluster: &Cluster<'_>, instance: &Instance, item: &Item) -> Resu
         }
     }
     Ok(false)
+}
+
+/// Whether an object on its way out is given longer than `grace`: the garbage collector is often first, and gives
+/// a pod all the time that it asks for.
+fn can_hurry(meta: &ObjectMeta, grace: Option<u32>) -> bool {
+    let given = meta.deletion_grace_period_seconds.unwrap_or_default();
+    grace.is_some_and(|grace| i64::from(grace) < given)
 }
 
 /// Marks what outlives the instance, so that the next one of its name can adopt it.
