@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kidp_core::crd::{Database, ServiceInstance};
 use kube::api::{DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::core::{GroupVersionKind, NamespaceResourceScope};
+use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Doing;
 use crate::wait::{Seen, until};
@@ -111,41 +112,48 @@ pub async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
     .await
 }
 
-/// Removes what an earlier test that failed left: the harness's namespaces, with their finalizers, since the
-/// processes that would have taken those off are gone.
-pub async fn purge(client: &Client) -> Result<()> {
+/// Removes what an earlier test that failed left: namespaces of the harness whose names start with `prefix`,
+/// with the finalizers in them, since the processes that would have taken those off are gone.
+pub async fn purge(client: &Client, prefix: &str) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let ours = namespaces
         .list(&ListParams::default().labels(OURS))
         .await
         .doing("listing namespaces")?;
-    let release = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
-    for namespace in ours.iter().map(ResourceExt::name_any) {
-        delete_namespace_soon(client, &namespace).await?;
-        let databases: Api<Database> = Api::namespaced(client.clone(), &namespace);
-        for database in databases
-            .list(&ListParams::default())
-            .await
-            .doing("listing databases")?
-        {
-            // One that goes in between is as good.
-            let _ = databases
-                .patch(&database.name_any(), &PatchParams::default(), &release)
-                .await;
-        }
-        let instances: Api<ServiceInstance> = Api::namespaced(client.clone(), &namespace);
-        for instance in instances
-            .list(&ListParams::default())
-            .await
-            .doing("listing instances")?
-        {
-            let _ = instances
-                .patch(&instance.name_any(), &PatchParams::default(), &release)
-                .await;
-        }
+    let names: Vec<_> = ours
+        .iter()
+        .map(ResourceExt::name_any)
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    for namespace in &names {
+        delete_namespace_soon(client, namespace).await?;
+        release::<Database>(client, namespace).await?;
+        release::<ServiceInstance>(client, namespace).await?;
     }
-    for namespace in ours.iter().map(ResourceExt::name_any) {
-        delete_namespace(client, &namespace).await?;
+    for namespace in &names {
+        delete_namespace(client, namespace).await?;
+    }
+    Ok(())
+}
+
+async fn release<K>(client: &Client, namespace: &str) -> Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let patch = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
+    for object in api
+        .list(&ListParams::default())
+        .await
+        .doing("listing what is left")?
+    {
+        // One that goes in between is as good.
+        let _ = api
+            .patch(&object.name_any(), &PatchParams::default(), &patch)
+            .await;
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ pub struct Platform {
     broker: Option<Process>,
     ports: Ports,
     programs: PathBuf,
+    watch: String,
     folder: TempDir,
 }
 
@@ -39,14 +40,15 @@ struct Ports {
 }
 
 impl Platform {
-    /// Starts both and waits until the operator knows the broker.
-    pub async fn start(client: &Client, namespace: &str) -> Result<Self> {
-        Self::start_from(client, namespace, &binaries()?).await
+    /// Starts both and waits until the operator knows the broker. The operator serves `watch` alone, so that
+    /// several platforms can live in one cluster.
+    pub async fn start(client: &Client, namespace: &str, watch: &str) -> Result<Self> {
+        Self::start_from(client, namespace, watch, &binaries()?).await
     }
 
     /// The same, with the programs of a folder.
-    pub async fn start_from(client: &Client, namespace: &str, programs: &Path) -> Result<Self> {
-        let mut platform = Self::prepare(client, namespace, programs).await?;
+    pub async fn start_from(client: &Client, namespace: &str, watch: &str, programs: &Path) -> Result<Self> {
+        let mut platform = Self::prepare(client, namespace, watch, programs).await?;
         platform.start_broker().await?;
         platform.start_operator().await?;
         platform.wait_broker(BrokerPhase::Ready).await?;
@@ -54,7 +56,7 @@ impl Platform {
     }
 
     /// Everything but the processes.
-    async fn prepare(client: &Client, namespace: &str, programs: &Path) -> Result<Self> {
+    async fn prepare(client: &Client, namespace: &str, watch: &str, programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("kidp-e2e-")
             .tempdir()
@@ -76,6 +78,7 @@ impl Platform {
             broker: None,
             ports,
             programs: programs.to_owned(),
+            watch: watch.to_owned(),
             folder,
         })
     }
@@ -150,6 +153,8 @@ impl Platform {
             &format!("127.0.0.1:{}", self.ports.health),
             "--broker-namespace",
             &self.namespace,
+            "--watch-namespace",
+            &self.watch,
         ]
         .map(str::to_owned);
         let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);

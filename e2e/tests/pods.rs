@@ -3,17 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kidp_core::crd::Phase;
+use kidp_core::crd::{Database, Phase};
 use kidp_core::names::base_name;
 use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
 use kidp_e2e::fixtures::{create, create_team, database, wait_clean, wait_for, wait_ready};
 use kidp_e2e::{leaks, pods, sql};
-use kube::Api;
 use kube::api::DeleteParams;
+use kube::{Api, Client};
 
 const NAMESPACE: &str = "kidp-e2e-pods";
+const TWIN: &str = "kidp-e2e-pods-twin";
 
-async fn report<T>(client: &kube::Client, result: kidp_e2e::Result<T>) -> T {
+async fn report<T>(client: &Client, result: kidp_e2e::Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("{error}\n{}", pods::logs(client).await.unwrap_or_default()),
@@ -24,7 +25,7 @@ async fn report<T>(client: &kube::Client, result: kidp_e2e::Result<T>) -> T {
 async fn eight_steps_in_pods() {
     let client = connect().await.unwrap();
     install_crds(&client).await.unwrap();
-    purge(&client).await.unwrap();
+    purge(&client, "kidp-e2e").await.unwrap();
     create_namespace(&client, NAMESPACE).await.unwrap();
     create_team(&client, NAMESPACE).await.unwrap();
     report(&client, pods::install(&client).await).await;
@@ -32,7 +33,7 @@ async fn eight_steps_in_pods() {
     let created = create(&client, &database(NAMESPACE, "orders").unwrap())
         .await
         .unwrap();
-    let accepted = |d: &kidp_core::crd::Database| {
+    let accepted = |d: &Database| {
         d.status
             .as_ref()
             .is_some_and(|s| s.phase != Phase::Pending && s.broker_ref.is_some())
@@ -60,7 +61,14 @@ async fn eight_steps_in_pods() {
     );
     assert_eq!(report(&client, rows.await).await, "1");
 
-    let secret = ready.status.unwrap().connection_secret_ref.unwrap().name;
+    let secret = ready
+        .status
+        .as_ref()
+        .unwrap()
+        .connection_secret_ref
+        .clone()
+        .unwrap()
+        .name;
     let password = leaks::password(&client, NAMESPACE, &secret).await.unwrap();
     let namespaces = [NAMESPACE, pods::OPERATOR_NAMESPACE, pods::BROKER_NAMESPACE];
     assert_eq!(
@@ -68,9 +76,35 @@ async fn eight_steps_in_pods() {
         Vec::<String>::new()
     );
 
-    let api: Api<kidp_core::crd::Database> = Api::namespaced(client.clone(), NAMESPACE);
-    api.delete("orders", &DeleteParams::default()).await.unwrap();
-    report(&client, wait_clean(&client, NAMESPACE, "orders").await).await;
+    twin_in_another_namespace(&client, &ready).await;
     delete_namespace(&client, NAMESPACE).await.unwrap();
     pods::uninstall(&client).await.unwrap();
+}
+
+async fn twin_in_another_namespace(client: &Client, first: &Database) {
+    create_namespace(client, TWIN).await.unwrap();
+    create_team(client, TWIN).await.unwrap();
+    create(client, &database(TWIN, "orders").unwrap()).await.unwrap();
+    let second = report(client, wait_ready(client, TWIN, "orders").await).await;
+    let id = |d: &Database| d.status.as_ref().unwrap().deployment_id.clone();
+    assert_ne!(id(first), id(&second));
+    let seen = sql::run(
+        client,
+        &second,
+        "select count(*) from pg_tables where tablename = 't'",
+    )
+    .await;
+    assert_eq!(report(client, seen).await, "0", "two instances, two sets of data");
+
+    remove(client, NAMESPACE).await;
+    let answer = sql::run(client, &second, "select 1").await;
+    assert_eq!(report(client, answer).await, "1", "the other one is untouched");
+    remove(client, TWIN).await;
+    delete_namespace(client, TWIN).await.unwrap();
+}
+
+async fn remove(client: &Client, namespace: &str) {
+    let api: Api<Database> = Api::namespaced(client.clone(), namespace);
+    api.delete("orders", &DeleteParams::default()).await.unwrap();
+    report(client, wait_clean(client, namespace, "orders").await).await;
 }

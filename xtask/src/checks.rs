@@ -181,7 +181,7 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
             name,
             "--",
         ];
-        let test = [&test[..], &["--test-threads=1", "--nocapture"]].concat();
+        let test = [&test[..], &["--test-threads=4", "--nocapture"]].concat();
         cargo(&format!("end to end: {name}"), &test, &env).await?;
     }
     Ok(())

@@ -118,7 +118,7 @@ async fn start(cluster: &ClusterHandle, client: &Client) -> Result<Running, kidp
         return Ok(Running::Pods);
     }
     Ok(Running::Host(Box::new(
-        host::Platform::start(client, "kidp-demo-broker").await?,
+        host::Platform::start(client, "kidp-demo-broker", NAMESPACE).await?,
     )))
 }
 

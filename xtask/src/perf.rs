@@ -208,7 +208,7 @@ pub async fn run(options: &Options) -> Result<(), PerfError> {
         folder,
     };
     let programs = platform::binaries(Profile::Release);
-    let platform = host::Platform::start_from(&client, "kidp-perf-broker", &programs).await?;
+    let platform = host::Platform::start_from(&client, "kidp-perf-broker", NAMESPACE, &programs).await?;
     let report = measure(&bench, &platform, options, &progress).await?;
     platform.stop().await?;
     delete_namespace(&client, NAMESPACE).await?;
