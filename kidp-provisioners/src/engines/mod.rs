@@ -2,6 +2,7 @@
 
 pub mod checks;
 mod image;
+pub mod mongodb;
 pub mod mysql;
 pub mod objects;
 pub mod parameters;

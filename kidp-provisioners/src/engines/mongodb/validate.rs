@@ -1,0 +1,39 @@
+//! What is accepted. What cannot be honoured is refused by name.
+
+use kidp_core::problem::FieldError;
+
+use super::{VERSIONS, parameters};
+use crate::engines::checks::{self, Limits};
+use crate::instance::Instance;
+
+const LIMITS: Limits = Limits {
+    engine: "MongoDB",
+    // The journal alone takes three files of 100 MB.
+    min_storage: (1 << 30, "1Gi"),
+    no_high_availability: Some(
+        "a replica set of MongoDB is not provisioned yet: nothing that this project can test with has replication; \
+         set false",
+    ),
+};
+
+/// The series that are maintained for servers of one's own; those between them (7.1 to 7.3) are not.
+/// <https://www.mongodb.com/docs/manual/reference/versioning/>
+const SERIES: [&str; 3] = ["6.0", "7.0", "8.0"];
+
+/// Every fault of a request.
+pub(super) fn validate(instance: &Instance) -> Result<(), Vec<FieldError>> {
+    checks::validate(
+        instance,
+        &LIMITS,
+        &parameters::CATALOGUE,
+        version(&instance.spec.version),
+    )
+}
+
+/// `7`, `7.0` or `7.0.14`.
+fn version(version: &str) -> Option<String> {
+    if VERSIONS.contains(&version) {
+        return None;
+    }
+    checks::version(LIMITS.engine, &SERIES, 1, version)
+}
