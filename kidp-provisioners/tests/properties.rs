@@ -4,53 +4,88 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kidp_core::instance::{DeletionPolicy, Engine, ResourceType};
+use kidp_core::instance::{DeletionPolicy, Engine};
 use kidp_core::size::Size;
-use kidp_provisioners::engines::postgresql::{Kind, PARAMETERS, VERSIONS};
-use kidp_provisioners::{Instance, Registry};
+use kidp_provisioners::engines::parameters::{Kind, Parameter};
+use kidp_provisioners::engines::{mysql, postgresql, rabbitmq, redis};
+use kidp_provisioners::{Instance, Provisioner, Registry};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{PASSWORD, build, instance, of_kind, restricted};
+use support::{PASSWORD, build, instance_of, of_kind, restricted};
+
+/// Every engine, by its place.
+fn engines() -> Vec<Arc<dyn Provisioner>> {
+    Registry::standard().iter().cloned().collect()
+}
+
+fn parameters_of(engine: Engine) -> &'static [Parameter] {
+    match engine {
+        Engine::Postgresql => postgresql::PARAMETERS,
+        Engine::Mysql => mysql::PARAMETERS,
+        Engine::Redis => redis::PARAMETERS,
+        Engine::Rabbitmq => rabbitmq::PARAMETERS,
+        Engine::Mongodb | Engine::Sqlserver => &[],
+    }
+}
 
 fn names() -> impl Strategy<Value = String> {
     "[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?"
 }
 
-/// A value that a parameter accepts, or any text.
+/// A value that a parameter accepts.
+fn example(kind: Kind) -> String {
+    match kind {
+        Kind::Integer { max, .. } => max.to_string(),
+        Kind::Real { max, .. } => max.to_string(),
+        Kind::Memory { min, units, .. } => units.shown(min),
+        Kind::Duration { .. } => "30s".to_owned(),
+        Kind::Bool => "on".to_owned(),
+        Kind::Choice(words) | Kind::List(words) => words[0].to_owned(),
+        Kind::TimeZone => "Europe/Berlin".to_owned(),
+        Kind::Letters(letters) => letters.to_owned(),
+        Kind::Numbers(group) => "60 ".repeat(group),
+    }
+}
+
+/// A value that a parameter accepts, or any text, for the names of any engine.
 fn parameters() -> impl Strategy<Value = BTreeMap<String, String>> {
-    let known = prop::sample::select(PARAMETERS).prop_map(|parameter| {
-        let value = match parameter.kind {
-            Kind::Integer { max, .. } => max.to_string(),
-            Kind::Real { max, .. } => max.to_string(),
-            Kind::Memory { .. } => "64MB".to_owned(),
-            Kind::Duration { .. } => "30s".to_owned(),
-            Kind::Bool => "on".to_owned(),
-            Kind::Choice(words) | Kind::List(words) => words[0].to_owned(),
-            Kind::TimeZone => "Europe/Berlin".to_owned(),
-            Kind::Letters(letters) => letters.to_owned(),
-            Kind::Numbers(group) => "60 ".repeat(group),
-        };
-        (parameter.name.to_owned(), value)
-    });
-    let any = (prop::sample::select(PARAMETERS), "\\PC{0,40}|[\n'\\\\# =a]{0,12}");
+    let every: Vec<Parameter> = engines()
+        .iter()
+        .flat_map(|p| parameters_of(p.engine()).iter().copied())
+        .collect();
+    let known = prop::sample::select(every.clone());
+    let known = known.prop_map(|parameter| (parameter.name.to_owned(), example(parameter.kind)));
+    let any = (prop::sample::select(every), "\\PC{0,40}|[\n'\"\\\\# =a]{0,12}");
     let any = any.prop_map(|(parameter, value)| (parameter.name.to_owned(), value));
-    prop::collection::btree_map("[a-z_]{1,20}", prop_oneof![known, any], 0..6)
+    prop::collection::btree_map("[a-z_]{1,20}", prop_oneof![known, any], 0..8)
         .prop_map(|pairs| pairs.into_values().collect())
 }
 
-fn instances() -> impl Strategy<Value = Instance> {
+/// An instance of the engine of a place.
+fn instances_of(place: usize) -> impl Strategy<Value = Instance> {
+    let provisioner = engines().remove(place);
     let size = prop::sample::select(&Size::ALL[..]);
-    let version = prop::sample::select(&VERSIONS[..]);
+    let version = prop::sample::select(provisioner.capabilities().versions);
     let policy = prop::sample::select(vec![DeletionPolicy::Delete, DeletionPolicy::Retain]);
     (names(), version, size, 1_u32..4000, parameters(), policy, ".{0,80}").prop_map(
-        |(name, version, size, storage, parameters, policy, team)| {
+        move |(name, version, size, storage, parameters, policy, team)| {
             let extra = json!({
                 "storage": {"size": format!("{storage}Gi")}, "parameters": parameters, "deletionPolicy": policy
             });
-            Instance { team, ..instance(&name, version, size, &extra) }
+            Instance { team, ..instance_of(provisioner.as_ref(), &name, &version, size, &extra) }
         },
     )
+}
+
+fn instances() -> impl Strategy<Value = Instance> {
+    (0..engines().len()).prop_flat_map(instances_of)
+}
+
+/// Two wishes for the same instance.
+fn changes() -> impl Strategy<Value = (Instance, Instance)> {
+    (0..engines().len()).prop_flat_map(|place| (instances_of(place), instances_of(place)))
 }
 
 fn pod(instance: &Instance) -> Value {
@@ -80,18 +115,18 @@ proptest! {
     }
 
     #[test]
-    fn distinct_names_never_share_an_object(a in names(), b in names()) {
-        prop_assume!(a != b);
-        let keys = |name: &str| -> Vec<String> {
-            let instance = instance(name, "16", Size::Small, &json!({}));
-            build(&instance).objects().iter().map(kidp_provisioners::Object::key).collect()
+    fn distinct_names_never_share_an_object(a in instances(), b in names()) {
+        prop_assume!(a.name != b);
+        let b = Instance { name: b, ..a.clone() };
+        let keys = |instance: &Instance| -> Vec<String> {
+            build(instance).objects().iter().map(kidp_provisioners::Object::key).collect()
         };
         let (a, b) = (keys(&a), keys(&b));
         prop_assert!(a.iter().all(|key| !b.contains(key)));
     }
 
     #[test]
-    fn what_kubernetes_forbids_to_change_does_not_change(a in instances(), b in instances()) {
+    fn what_kubernetes_forbids_to_change_does_not_change((a, b) in changes()) {
         // The same instance, asked for differently.
         let b = Instance { name: a.name.clone(), deployment_id: a.deployment_id.clone(), ..b };
         let fixed = |instance: &Instance| {
@@ -128,12 +163,19 @@ proptest! {
 
     #[test]
     fn a_configuration_has_one_setting_a_line(instance in instances()) {
+        // File, what stands between name and value, and the quote around a value.
+        let (file, between, quote) = match instance.spec.engine {
+            Engine::Postgresql => ("postgresql.conf", " = ", '\''),
+            Engine::Mysql => ("kidp.cnf", " = ", '"'),
+            Engine::Redis => ("redis.conf", " ", '"'),
+            _ => return Ok(()),
+        };
         let manifests = build(&instance);
-        let text = of_kind(&manifests, "ConfigMap")[0]["data"]["postgresql.conf"].clone();
+        let text = of_kind(&manifests, "ConfigMap")[0]["data"][file].clone();
         let mut names = Vec::new();
-        for line in text.as_str().unwrap().lines().filter(|line| !line.starts_with('#')) {
-            let (name, value) = line.split_once(" = ").unwrap();
-            prop_assert!(value.starts_with('\'') && value.ends_with('\''), "{line}");
+        for line in text.as_str().unwrap().lines().filter(|line| !line.starts_with(['#', '['])) {
+            let (name, value) = line.split_once(between).unwrap();
+            prop_assert!(value.len() >= 2 && value.starts_with(quote) && value.ends_with(quote), "{line}");
             names.push(name.to_owned());
         }
         let count = names.len();
@@ -147,9 +189,10 @@ proptest! {
         version in ".{0,20}", storage in ".{0,20}", name in ".{0,80}", parameters in parameters()
     ) {
         let extra = json!({"storage": {"size": storage}, "parameters": parameters});
-        let instance = instance(&name, &version, Size::Small, &extra);
-        let registry = Registry::standard();
-        let _ = registry.get(ResourceType::Database, Engine::Postgresql).unwrap().validate(&instance);
-        let _ = build(&instance);
+        for provisioner in engines() {
+            let instance = instance_of(provisioner.as_ref(), &name, &version, Size::Small, &extra);
+            let _ = provisioner.validate(&instance);
+            let _ = build(&instance);
+        }
     }
 }

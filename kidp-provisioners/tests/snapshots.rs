@@ -11,7 +11,7 @@ use kidp_provisioners::engines::{Image, PullPolicy};
 use kidp_provisioners::resources::compute::RequestShare;
 use kidp_provisioners::{Instance, Provisioner};
 use serde_json::json;
-use support::{build, credentials, instance, of_kind};
+use support::{build, connection_secret, credentials, instance, of_kind};
 
 #[test]
 fn plain() {
@@ -90,18 +90,7 @@ fn sizes_and_versions() {
 
 /// The Secret, whose values the other snapshots do not show.
 #[test]
-fn connection_secret() {
+fn secret_entries() {
     let manifests = build(&instance("orders", "15", Size::Small, &json!({})));
-    let secret: k8s_openapi::api::core::v1::Secret =
-        serde_json::from_value(of_kind(&manifests, "Secret").remove(0)).unwrap();
-    let entries: std::collections::BTreeMap<_, _> = secret
-        .data
-        .unwrap()
-        .into_iter()
-        .map(|(key, value)| (key, String::from_utf8(value.0).unwrap()))
-        .collect();
-    insta::assert_yaml_snapshot!(
-        "connection_secret",
-        json!({"type": secret.type_, "entries": entries})
-    );
+    insta::assert_yaml_snapshot!("connection_secret", connection_secret(&manifests));
 }

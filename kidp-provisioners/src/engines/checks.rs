@@ -41,12 +41,12 @@ pub fn validate(
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// What is wrong with a version, where it is neither one of `supported` nor one of these followed by at most
-/// `further` numbers: PostgreSQL has `15` and `15.4`, Redis `7`, `7.4` and `7.4.2`.
+/// What is wrong with a version, where it is neither one of `supported` nor one of these with more numbers, of which a
+/// version has at most `further` after its first: PostgreSQL has `15` and `15.4`, Redis `7`, `7.4` and `7.4.2`.
 pub fn version(engine: &str, supported: &[&str], further: usize, version: &str) -> Option<String> {
     let number = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     let is_of = |series: &&str| match version.strip_prefix(series).map(|rest| rest.strip_prefix('.')) {
-        Some(Some(rest)) => rest.split('.').count() <= further && rest.split('.').all(number),
+        Some(Some(rest)) => version.matches('.').count() <= further && rest.split('.').all(number),
         Some(None) => version == *series,
         None => false,
     };
@@ -167,6 +167,7 @@ mod tests {
             "90",
             "9.",
             "9.7.1.2",
+            "8.4.1.1",
             "9.x",
             "9.700",
             " 9",

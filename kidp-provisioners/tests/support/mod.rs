@@ -5,27 +5,39 @@ pub mod api_server;
 pub mod restricted;
 
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::{Engine, InstanceSpec, ResourceType};
+use kidp_core::instance::InstanceSpec;
 use kidp_core::size::Size;
 use kidp_provisioners::engines::postgresql::Postgresql;
-use kidp_provisioners::{Credentials, Instance, Manifests, Prepared, Provisioner};
+use kidp_provisioners::{Credentials, Instance, Manifests, Prepared, Provisioner, Registry};
 use serde_json::{Value, json};
 
 /// A password that is recognised wherever it turns up.
 pub const PASSWORD: &str = "Zq7CanaryCanaryCanaryCanary7qZ00";
 
-/// An instance with a spec of `engine`, `version`, `size` and `storage`, and what `extra` says besides.
+/// A PostgreSQL instance with a spec of `version`, `size` and `storage`, and what `extra` says besides.
 pub fn instance(name: &str, version: &str, size: Size, extra: &Value) -> Instance {
+    instance_of(&Postgresql::default(), name, version, size, extra)
+}
+
+/// An instance of any engine.
+pub fn instance_of(
+    provisioner: &dyn Provisioner,
+    name: &str,
+    version: &str,
+    size: Size,
+    extra: &Value,
+) -> Instance {
     let mut spec = json!({
-        "engine": Engine::Postgresql, "version": version, "size": size, "storage": {"size": "10Gi"}
+        "engine": provisioner.engine(), "version": version, "size": size, "storage": {"size": "10Gi"}
     });
     let more = extra.as_object().cloned().unwrap_or_default();
     spec.as_object_mut().unwrap().extend(more);
+    let kind = provisioner.resource_type();
     Instance {
-        resource_type: ResourceType::Database,
+        resource_type: kind,
         name: name.to_owned(),
         namespace: "shop".to_owned(),
-        deployment_id: DeploymentId::derive("here", "shop", "Database", name, "uid"),
+        deployment_id: DeploymentId::derive("here", "shop", kind.as_str(), name, "uid"),
         resource_uid: "9f0c7d1e-0000-4000-8000-000000000001".to_owned(),
         team: "payments".to_owned(),
         owner: None,
@@ -38,11 +50,28 @@ pub fn credentials(provisioner: &dyn Provisioner, instance: &Instance) -> Creden
     provisioner.credentials(instance, PASSWORD.to_owned())
 }
 
+/// Renders with the standard settings of the instance's engine.
 pub fn build(instance: &Instance) -> Manifests<Prepared> {
-    let provisioner = Postgresql::default();
+    let registry = Registry::standard();
+    let provisioner = registry
+        .get(instance.resource_type, instance.spec.engine)
+        .unwrap();
     provisioner
-        .build(instance, &credentials(&provisioner, instance))
+        .build(instance, &credentials(provisioner.as_ref(), instance))
         .unwrap()
+}
+
+/// The entries of the connection Secret, which redacted snapshots do not show.
+pub fn connection_secret(manifests: &Manifests<Prepared>) -> Value {
+    let secret: k8s_openapi::api::core::v1::Secret =
+        serde_json::from_value(of_kind(manifests, "Secret").remove(0)).unwrap();
+    let entries: std::collections::BTreeMap<_, _> = secret
+        .data
+        .unwrap()
+        .into_iter()
+        .map(|(key, value)| (key, String::from_utf8(value.0).unwrap()))
+        .collect();
+    json!({"type": secret.type_, "entries": entries})
 }
 
 /// The objects of a kind, as JSON.

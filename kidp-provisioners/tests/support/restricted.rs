@@ -93,7 +93,10 @@ pub fn beyond(pod: &Value) -> Vec<String> {
     if pod["enableServiceLinks"] != json!(false) {
         found.push("enableServiceLinks".to_owned());
     }
-    for container in pod["containers"].as_array().into_iter().flatten() {
+    let containers = ["initContainers", "containers"]
+        .into_iter()
+        .flat_map(|list| pod[list].as_array().into_iter().flatten());
+    for container in containers {
         if container["securityContext"]["readOnlyRootFilesystem"] != json!(true) {
             found.push("readOnlyRootFilesystem".to_owned());
         }
