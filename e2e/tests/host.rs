@@ -197,6 +197,8 @@ async fn a_database_costs_few_writes_and_none_when_idle() {
 
     for name in ["warm-up", "counted"] {
         s.delete(name).await;
+    }
+    for name in ["warm-up", "counted"] {
         s.clean(name).await;
     }
     s.end().await;
