@@ -26,7 +26,7 @@ fn parameters_of(engine: Engine) -> &'static [Parameter] {
         Engine::Mysql => mysql::PARAMETERS,
         Engine::Redis => redis::PARAMETERS,
         Engine::Rabbitmq => rabbitmq::PARAMETERS,
-        Engine::Mongodb | Engine::Sqlserver => &[],
+        Engine::Mongodb | Engine::Sqlserver | Engine::Other(_) => &[],
     }
 }
 
