@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kidp_core::instance::{DeletionPolicy, Engine};
 use kidp_core::size::Size;
 use kidp_provisioners::engines::parameters::{Kind, Parameter};
-use kidp_provisioners::engines::{mysql, postgresql, rabbitmq, redis};
+use kidp_provisioners::engines::{mongodb, mysql, postgresql, rabbitmq, redis};
 use kidp_provisioners::{Instance, Provisioner, Registry};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ fn parameters_of(engine: Engine) -> &'static [Parameter] {
         Engine::Mysql => mysql::PARAMETERS,
         Engine::Redis => redis::PARAMETERS,
         Engine::Rabbitmq => rabbitmq::PARAMETERS,
-        Engine::Mongodb | Engine::Sqlserver | Engine::Other(_) => &[],
+        Engine::Mongodb => mongodb::PARAMETERS,
+        Engine::Sqlserver | Engine::Other(_) => &[],
     }
 }
 
