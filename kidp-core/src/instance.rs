@@ -3,7 +3,7 @@
 
 use crate::size::Size;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// The kinds of service that KIDP hands out.
@@ -38,7 +38,7 @@ impl std::fmt::Display for ResourceType {
 }
 
 /// Engines a request may name. One without a provisioner is refused by name, not as an unknown word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// PostgreSQL.
@@ -57,14 +57,13 @@ pub enum Engine {
     ///
     /// No request can name it: the list in the CRDs' schema stays closed, and it is not read from JSON, so that a
     /// misspelt engine is refused where it comes in. It is written as its name.
-    #[serde(untagged, skip_deserializing)]
+    #[serde(skip)]
     #[schemars(skip)]
     Other(EngineName),
 }
 
 /// The name of an engine that KIDP does not have, see [`Engine::other`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EngineName(&'static str);
 
 impl Engine {
@@ -84,6 +83,12 @@ impl Engine {
     /// An engine of one's own, by a short name that is a DNS label, such as `valkey`.
     pub const fn other(name: &'static str) -> Self {
         Self::Other(EngineName(name))
+    }
+}
+
+impl Serialize for Engine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
