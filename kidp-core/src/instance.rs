@@ -277,6 +277,9 @@ mod tests {
             Engine::Redis
         );
         let schema = serde_json::to_string(&schemars::schema_for!(Engine)).unwrap();
-        assert!(schema.contains("sqlserver") && !schema.to_lowercase().contains("other"), "{schema}");
+        assert!(
+            schema.contains("sqlserver") && !schema.to_lowercase().contains("other"),
+            "{schema}"
+        );
     }
 }
