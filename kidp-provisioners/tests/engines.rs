@@ -244,9 +244,8 @@ async fn starts_with_extremes(
                     let pods = bench.api::<Pod>();
                     let pod = pods.get_opt(&format!("{}-0", bench.base())).await.unwrap();
                     let status = pod.and_then(|pod| pod.status?.container_statuses);
-                    if status.unwrap_or_default().iter().any(|c| c.restart_count > 0) {
-                        panic!("{}", bench.last_log().await);
-                    }
+                    let calm = status.unwrap_or_default().iter().all(|c| c.restart_count == 0);
+                    assert!(calm, "{}", bench.last_log().await);
                     false
                 }
                 Readiness::Failed(_) => panic!("{}", bench.last_log().await),
