@@ -42,7 +42,7 @@ use request::Cluster;
 
 pub(crate) use drift::drift;
 pub use error::ApplyError;
-pub(crate) use remove::deprovision;
+pub(crate) use remove::{deprovision, removed_kinds};
 pub(crate) use request::get;
 
 /// How objects are applied.

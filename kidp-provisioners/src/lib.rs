@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod apply;
+pub mod conformance;
 pub mod engines;
 pub mod instance;
 pub mod manifests;
