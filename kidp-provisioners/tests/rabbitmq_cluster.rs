@@ -11,8 +11,8 @@ mod bench;
 
 use bench::{Bench, eventually};
 use kidp_core::instance::DeletionPolicy;
-use kidp_provisioners::Readiness;
 use kidp_provisioners::engines::rabbitmq::Rabbitmq;
+use kidp_provisioners::{ApplyError, Readiness};
 use serde_json::json;
 
 const IMAGE: &str = "docker.io/library/rabbitmq:4";
@@ -62,6 +62,16 @@ consume(Channel, Queue, First, Last) ->
         ok = amqp_channel:call(Channel, {{'basic.ack', Tag, false}})
      end || N <- lists:seq(First, Last)],
     io:format("consumed ~b to ~b~n", [First, Last]).
+
+%% What the management plugin says of a queue.
+show(Queue) ->
+    {{ok, _}} = application:ensure_all_started(inets),
+    [Host, User, Password] = [begin {{ok, Text}} = file:read_file("/binding/" ++ Name), binary_to_list(Text) end
+        || Name <- ["host", "username", "password"]],
+    Login = "Basic " ++ base64:encode_to_string(User ++ ":" ++ Password),
+    {{ok, {{{{_, 200, _}}, _, Body}}}} = httpc:request(get,
+        {{"http://" ++ Host ++ ":15672/api/queues/%2F/" ++ Queue, [{{"authorization", Login}}]}}, [], []),
+    io:format("~s~n", [Body]).
 END
 escript /tmp/client.escript
 "#
@@ -71,6 +81,16 @@ escript /tmp/client.escript
 impl Bench {
     async fn amqp(&self, action: &str) -> String {
         self.client(IMAGE, UID, &amqp(action)).await
+    }
+
+    /// Whether a queue is replicated on three nodes.
+    async fn is_replicated(&self, queue: &str) -> bool {
+        let shown = self.amqp(&format!("show(\"{queue}\")")).await;
+        // Beside it there are warnings of the script's compiler.
+        let json = shown.lines().find(|line| line.starts_with('{')).unwrap();
+        let shown: serde_json::Value = serde_json::from_str(json).unwrap();
+        println!("{queue}: {} of {}", shown["type"], shown["members"]);
+        shown["type"] == "quorum" && shown["members"].as_array().is_some_and(|m| m.len() == 3)
     }
 }
 
@@ -156,16 +176,19 @@ async fn a_node_starts_with_every_parameter() {
 #[tokio::test]
 async fn one_node_becomes_three_and_loses_any_one_without_a_message() {
     let bench = Bench::new("rabbitmq-ha", Box::new(Rabbitmq::default())).await;
-    let one = bench.orders("4", "1", &json!({}));
+    let plugin = json!({"enabled_plugins": "rabbitmq_management"});
+    let one = bench.orders("4", "1", &json!({"parameters": plugin}));
     bench.provision(&one).await.unwrap();
     bench.ready(&one).await;
     bench.amqp("publish(Channel, <<\"before\">>, 10)").await;
 
-    let three = bench.orders("4", "1", &json!({"highAvailability": true}));
+    let three = bench.orders("4", "1", &json!({"highAvailability": true, "parameters": plugin}));
     bench.provision(&three).await.unwrap();
     bench.ready(&three).await;
-    bench.amqp("consume(Channel, <<\"before\">>, 1, 10)").await;
     bench.amqp("publish(Channel, <<\"events\">>, 300)").await;
+
+    assert!(bench.is_replicated("events").await);
+    eventually("replicated", || bench.is_replicated("before")).await;
 
     // Without a farewell, as when a node of the cluster is lost. The other two go on at once.
     for ordinal in 0..3 {
@@ -183,6 +206,14 @@ async fn one_node_becomes_three_and_loses_any_one_without_a_message() {
         assert!(taken.contains(&format!("consumed {first} to {last}")), "{taken}");
         bench.ready(&three).await;
     }
+    bench.amqp("consume(Channel, <<\"before\">>, 1, 10)").await;
+
+    // What is left would be one of three, without a majority.
+    let fewer = bench.provision(&one).await;
+    assert!(
+        matches!(fewer, Err(ApplyError::MembersShrink { from: 3, to: 1, .. })),
+        "{fewer:?}"
+    );
     eventually("quiet", || async {
         bench.provision(&three).await.unwrap().is_empty()
     })
