@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::meta::{Scope, kept_meta};
+use crate::instance::Credentials;
+use crate::provisioner::Connection;
 
 /// Annotation with the engine version that the data was last opened by. It stands here, and not on the pods,
 /// since it has to outlive them.
@@ -21,6 +23,22 @@ pub const MEMBERS: &str = "platform.company.com/members";
 /// Type of the connection Secret of an engine.
 pub fn connection_type(engine: &str) -> String {
     format!("servicebinding.io/{engine}")
+}
+
+/// The well-known entries of a connection, and the address that a client library takes whole.
+pub fn entries(
+    connection: &Connection,
+    credentials: &Credentials,
+    uri: String,
+) -> Vec<(&'static str, String)> {
+    vec![
+        ("host", connection.host.clone()),
+        ("port", connection.port.to_string()),
+        ("username", credentials.username.clone()),
+        ("password", credentials.password.clone()),
+        ("database", credentials.database.clone()),
+        ("uri", uri),
+    ]
 }
 
 /// The connection Secret: `type` and `provider`, and the engine's own entries.
