@@ -218,6 +218,27 @@ async fn one_node_becomes_three_and_loses_any_one_without_a_message() {
         bench.provision(&three).await.unwrap().is_empty()
     })
     .await;
+
+    // A change of the configuration takes the nodes one after the other, each after it has handed over.
+    bench.amqp("publish(Channel, <<\"rolled\">>, 20)").await;
+    let changed = json!({"enabled_plugins": "rabbitmq_management", "heartbeat": "30"});
+    let changed = json!({"highAvailability": true, "parameters": changed});
+    let three = bench.orders("4", "1", &changed);
+    bench.provision(&three).await.unwrap();
+    bench.ready(&three).await;
+    bench.amqp("consume(Channel, <<\"rolled\">>, 1, 10)").await;
+
+    // Data of three is taken over by three alone.
+    bench.remove(&three, DeletionPolicy::Retain).await;
+    let fewer = bench.provision(&bench.orders("4", "2", &json!({}))).await;
+    assert!(
+        matches!(fewer, Err(ApplyError::MembersShrink { .. })),
+        "{fewer:?}"
+    );
+    let three = bench.orders("4", "2", &changed);
+    bench.provision(&three).await.unwrap();
+    bench.ready(&three).await;
+    bench.amqp("consume(Channel, <<\"rolled\">>, 11, 20)").await;
     bench.remove(&three, DeletionPolicy::Delete).await;
     assert_eq!(bench.leftovers().await, [""; 0]);
     bench.finish().await;
