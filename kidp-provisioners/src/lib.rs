@@ -16,3 +16,8 @@ pub use manifests::{Applied, Manifests, Object, Prepared};
 pub use observe::Observed;
 pub use provisioner::{Capabilities, Connection, Deprovisioned, Provisioner, Readiness};
 pub use registry::Registry;
+
+/// The guide's code is compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+mod guide {}

@@ -11,8 +11,10 @@
 //! let postgresql = Postgresql::default();
 //! // The namespace exists, and better enforces the `restricted` Pod Security Standard.
 //! let samples = Samples::standard(&postgresql).in_namespace("conformance");
-//! let instance = &samples.instances()[0];
-//! let report = live::check(&client, &postgresql, instance, Duration::from_secs(180)).await;
+//! let mut instance = samples.instances()[0].clone();
+//! // The owner that samples have does not exist, and garbage collection would take what it owns.
+//! instance.owner_reference = None;
+//! let report = live::check(&client, &postgresql, &instance, Duration::from_secs(180)).await;
 //! assert!(report.is_conformant(), "{report}");
 //! # }
 //! ```
