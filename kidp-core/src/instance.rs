@@ -3,7 +3,7 @@
 
 use crate::size::Size;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// The kinds of service that KIDP hands out.
@@ -47,7 +47,7 @@ impl std::fmt::Display for ResourceType {
 }
 
 /// Engines a request may name. One without a provisioner is refused by name, not as an unknown word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// PostgreSQL.
@@ -62,7 +62,18 @@ pub enum Engine {
     Rabbitmq,
     /// Microsoft SQL Server; has no provisioner.
     Sqlserver,
+    /// An engine of someone else's, for those who bring a provisioner to the library; made by [`Engine::other`].
+    ///
+    /// No request can name it: the list in the CRDs' schema stays closed, and it is not read from JSON, so that a
+    /// misspelt engine is refused where it comes in. It is written as its name.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Other(EngineName),
 }
+
+/// The name of an engine that KIDP does not have, see [`Engine::other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EngineName(&'static str);
 
 impl Engine {
     /// The name as it is written in a spec.
@@ -74,7 +85,19 @@ impl Engine {
             Self::Redis => "redis",
             Self::Rabbitmq => "rabbitmq",
             Self::Sqlserver => "sqlserver",
+            Self::Other(EngineName(name)) => name,
         }
+    }
+
+    /// An engine of one's own, by a short name that is a DNS label, such as `valkey`.
+    pub const fn other(name: &'static str) -> Self {
+        Self::Other(EngineName(name))
+    }
+}
+
+impl Serialize for Engine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -244,5 +267,28 @@ impl std::fmt::Display for OwnerKind {
             Self::Team => "Team",
             Self::Application => "Application",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Engine;
+
+    #[test]
+    fn an_engine_of_someone_elses_is_written_and_never_read() {
+        let other = Engine::other("valkey");
+        assert_eq!(serde_json::to_value(other).unwrap(), "valkey");
+        assert_eq!(serde_json::to_value(Engine::Redis).unwrap(), "redis");
+        assert!(serde_json::from_str::<Engine>("\"valkey\"").is_err());
+        assert!(serde_json::from_str::<Engine>("\"Other\"").is_err());
+        assert_eq!(
+            serde_json::from_str::<Engine>("\"redis\"").unwrap(),
+            Engine::Redis
+        );
+        let schema = serde_json::to_string(&schemars::schema_for!(Engine)).unwrap();
+        assert!(
+            schema.contains("sqlserver") && !schema.to_lowercase().contains("other"),
+            "{schema}"
+        );
     }
 }

@@ -112,7 +112,7 @@ pub fn base_name(resource_name: &str, engine: &str) -> String {
         return plain;
     }
     let hash = short_hash(&[resource_name, engine], HASH_CHARS);
-    let room = MAX_BASE - engine.len() - HASH_CHARS - 4;
+    let room = MAX_BASE.saturating_sub(engine.len() + HASH_CHARS + 4);
     let readable: String = resource_name
         .chars()
         .take(room)

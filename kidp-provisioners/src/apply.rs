@@ -42,7 +42,7 @@ use request::Cluster;
 
 pub(crate) use drift::drift;
 pub use error::ApplyError;
-pub(crate) use remove::deprovision;
+pub(crate) use remove::{deprovision, removed_kinds};
 pub(crate) use request::get;
 
 /// How objects are applied.
@@ -106,9 +106,11 @@ async fn provision_once<P: Provisioner + ?Sized>(
         .and_then(Found::data_version)
         .map(ToOwned::to_owned);
     let has_secret = found.is_some();
-    let (mut live, claims) = tokio::try_join!(
+    let members = found.as_ref().map_or(1, Found::members);
+    let (mut live, claims, ()) = tokio::try_join!(
         read(cluster, scope, &manifests, found.map(|found| found.secret)),
         volumes::read(cluster, scope, &manifests),
+        volumes::check_members(cluster, scope, &manifests, members),
     )?;
     volumes::check(scope, &claims, has_secret)?;
     check_version(provisioner, scope, data_version.filter(|_| !claims.is_empty()))?;

@@ -41,6 +41,17 @@ pub struct Credentials {
     pub database: String,
 }
 
+impl Credentials {
+    /// A login around a password that was made for it.
+    pub fn new(username: &str, password: String, database: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            password,
+            database: database.to_owned(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials")

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod apply;
+pub mod conformance;
 pub mod engines;
 pub mod instance;
 pub mod manifests;
@@ -15,3 +16,8 @@ pub use manifests::{Applied, Manifests, Object, Prepared};
 pub use observe::Observed;
 pub use provisioner::{Capabilities, Connection, Deprovisioned, Provisioner, Readiness};
 pub use registry::Registry;
+
+/// The guide's code is compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+mod guide {}

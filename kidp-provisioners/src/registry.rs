@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use kidp_core::instance::{Engine, ResourceType};
 
+use crate::engines::mongodb::Mongodb;
 use crate::engines::mysql::Mysql;
 use crate::engines::postgresql::Postgresql;
+use crate::engines::rabbitmq::Rabbitmq;
 use crate::engines::redis::Redis;
 use crate::provisioner::Provisioner;
 
@@ -23,6 +25,8 @@ impl Registry {
             .with(Arc::new(Mysql::default()))
             .with(Arc::new(Redis::database()))
             .with(Arc::new(Redis::cache()))
+            .with(Arc::new(Mongodb::default()))
+            .with(Arc::new(Rabbitmq::default()))
     }
 
     /// Adds an engine; a later one replaces an earlier one of the same kind and engine.

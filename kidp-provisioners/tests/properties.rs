@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use kidp_core::instance::{DeletionPolicy, Engine};
 use kidp_core::size::Size;
+use kidp_provisioners::conformance::{self, Samples};
 use kidp_provisioners::engines::parameters::{Kind, Parameter};
-use kidp_provisioners::engines::{mysql, postgresql, rabbitmq, redis};
+use kidp_provisioners::engines::{mongodb, mysql, postgresql, rabbitmq, redis};
 use kidp_provisioners::{Instance, Provisioner, Registry};
 use proptest::prelude::*;
-use serde_json::{Value, json};
-use support::{PASSWORD, build, instance_of, of_kind, restricted};
+use serde_json::json;
+use support::{build, instance_of, of_kind};
 
 /// Every engine, by its place.
 fn engines() -> Vec<Arc<dyn Provisioner>> {
@@ -26,7 +27,8 @@ fn parameters_of(engine: Engine) -> &'static [Parameter] {
         Engine::Mysql => mysql::PARAMETERS,
         Engine::Redis => redis::PARAMETERS,
         Engine::Rabbitmq => rabbitmq::PARAMETERS,
-        Engine::Mongodb | Engine::Sqlserver => &[],
+        Engine::Mongodb => mongodb::PARAMETERS,
+        Engine::Sqlserver | Engine::Other(_) => &[],
     }
 }
 
@@ -83,82 +85,46 @@ fn instances() -> impl Strategy<Value = Instance> {
     (0..engines().len()).prop_flat_map(instances_of)
 }
 
-/// Two wishes for the same instance.
-fn changes() -> impl Strategy<Value = (Instance, Instance)> {
-    (0..engines().len()).prop_flat_map(|place| (instances_of(place), instances_of(place)))
-}
-
-fn pod(instance: &Instance) -> Value {
-    of_kind(&build(instance), "StatefulSet")[0]["spec"]["template"]["spec"].clone()
+/// The place of an engine; an instance, the same one asked for differently, and another of its engine.
+fn samples() -> impl Strategy<Value = (usize, Samples)> {
+    let of = |place| {
+        (
+            Just(place),
+            instances_of(place),
+            instances_of(place),
+            instances_of(place),
+        )
+    };
+    (0..engines().len())
+        .prop_flat_map(of)
+        .prop_map(|(place, first, later, other)| {
+            let later = Instance {
+                name: first.name.clone(),
+                deployment_id: first.deployment_id.clone(),
+                ..later
+            };
+            let samples = [first, later, other]
+                .into_iter()
+                .fold(Samples::default(), Samples::with);
+            (place, samples)
+        })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    /// Also of what `validate` refuses: rendering takes anything.
     #[test]
-    fn the_same_request_renders_the_same_objects(instance in instances()) {
-        let (first, second) = (build(&instance), build(&instance));
-        prop_assert_eq!(first.objects(), second.objects());
-    }
-
-    #[test]
-    fn names_and_labels_are_within_limits(instance in instances()) {
-        for object in build(&instance).objects() {
-            prop_assert!(object.name().len() <= 63, "{}", object.name());
-            for (key, value) in object.json()["metadata"]["labels"].as_object().unwrap() {
-                prop_assert!(value.as_str().unwrap().len() <= 63, "{key}");
-            }
+    fn every_promise_is_kept_whatever_is_asked((place, samples) in samples()) {
+        let provisioner = engines().remove(place);
+        let checks = [
+            conformance::determinism, conformance::immutability, conformance::naming, conformance::pods,
+            conformance::sizing, conformance::secrets, conformance::readiness, conformance::deletion,
+        ];
+        for check in checks {
+            let findings = check(provisioner.as_ref(), &samples);
+            prop_assert!(findings.is_empty(), "{findings:#?}");
         }
-        // A member's pod name plus the StatefulSet's revision hash goes into labels, too.
-        let set = &of_kind(&build(&instance), "StatefulSet")[0];
-        prop_assert!(set["metadata"]["name"].as_str().unwrap().len() + 11 <= 63);
-    }
-
-    #[test]
-    fn distinct_names_never_share_an_object(a in instances(), b in names()) {
-        prop_assume!(a.name != b);
-        let b = Instance { name: b, ..a.clone() };
-        let keys = |instance: &Instance| -> Vec<String> {
-            build(instance).objects().iter().map(kidp_provisioners::Object::key).collect()
-        };
-        let (a, b) = (keys(&a), keys(&b));
-        prop_assert!(a.iter().all(|key| !b.contains(key)));
-    }
-
-    #[test]
-    fn what_kubernetes_forbids_to_change_does_not_change((a, b) in changes()) {
-        // The same instance, asked for differently.
-        let b = Instance { name: a.name.clone(), deployment_id: a.deployment_id.clone(), ..b };
-        let fixed = |instance: &Instance| {
-            let set = of_kind(&build(instance), "StatefulSet").remove(0);
-            let spec = &set["spec"];
-            let claim = &spec["volumeClaimTemplates"][0];
-            json!([spec["selector"], spec["serviceName"], spec["podManagementPolicy"], claim["metadata"],
-                claim["spec"]["accessModes"], spec["template"]["metadata"]["labels"]])
-        };
-        prop_assert_eq!(fixed(&a), fixed(&b));
-        let selectors = |instance: &Instance| -> Vec<Value> {
-            of_kind(&build(instance), "Service").iter().map(|s| s["spec"]["selector"].clone()).collect()
-        };
-        prop_assert_eq!(selectors(&a), selectors(&b));
-    }
-
-    #[test]
-    fn every_pod_is_restricted(instance in instances()) {
-        let pod = pod(&instance);
-        prop_assert_eq!(restricted::violations(&pod), Vec::<String>::new());
-        prop_assert_eq!(restricted::beyond(&pod), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_password_is_in_the_secret_alone(instance in instances()) {
-        let manifests = build(&instance);
-        for object in manifests.objects().iter().filter(|o| !o.is_secret()) {
-            prop_assert!(!object.json().to_string().contains(PASSWORD), "{}", object.key());
-        }
-        prop_assert!(!manifests.to_yaml_redacted().unwrap().contains(PASSWORD));
-        let debug = format!("{manifests:?}");
-        prop_assert!(!debug.contains(PASSWORD));
     }
 
     #[test]

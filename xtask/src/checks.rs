@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::devcluster::{self, ClusterHandle};
+use crate::images;
 use crate::paths::{Layout, checkout};
 use crate::platform::{self, Profile};
 use crate::process::Cmd;
@@ -12,6 +13,16 @@ use crate::progress::Progress;
 /// Version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
 const LIMIT: Duration = Duration::from_hours(1);
+
+/// Images of the engines beside the devcluster's default ones.
+const ENGINE_IMAGES: [&str; 6] = [
+    "postgres-17",
+    "mysql-9",
+    "mongo-7",
+    "redis-7",
+    "redis-8",
+    "rabbitmq-4",
+];
 
 /// Features with the tests that need a cluster, so that clippy sees them too.
 const CLUSTER_FEATURES: &str = "kidp-e2e/cluster,kidp-provisioners/cluster";
@@ -41,6 +52,9 @@ pub enum CheckError {
     /// Operator and broker could not be made ready.
     #[error(transparent)]
     Platform(#[from] platform::PlatformError),
+    /// An engine's image could not be made.
+    #[error(transparent)]
+    Image(#[from] images::ImageError),
     /// A tool could not be installed.
     #[error(transparent)]
     Tool(#[from] crate::process::ProcessError),
@@ -152,17 +166,17 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
         ("KUBECONFIG", cluster.kubeconfig().as_os_str()),
         ("KIDP_BIN_DIR", binaries.as_os_str()),
     ];
-    let sdk = [
-        "test",
-        "--locked",
-        "-p",
-        "kidp-provisioners",
-        "--features",
-        "cluster",
-        "--test",
-        "cluster",
-    ];
-    cargo("the SDK on the cluster", &sdk, &env).await?;
+    if cluster.is_devcluster() {
+        // A cluster of somebody else's pulls the official images by itself.
+        images::provide(&Layout::from_env(), &ENGINE_IMAGES, progress).await?;
+    }
+    let sdk = "test --locked -p kidp-provisioners --features cluster --tests -- --test-threads=2";
+    cargo(
+        "the SDK on the cluster",
+        &sdk.split(' ').collect::<Vec<_>>(),
+        &env,
+    )
+    .await?;
     for name in ["cel", "host", "pods"] {
         if name == "pods" && !cluster.is_devcluster() {
             progress.note(

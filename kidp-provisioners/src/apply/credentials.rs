@@ -9,7 +9,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::request::Cluster;
 use super::{ApplyError, Scope, ownership};
 use crate::instance::Credentials;
-use crate::resources::secret::DATA_VERSION;
+use crate::resources::secret::{DATA_VERSION, MEMBERS};
 
 /// Letters and digits, 190 bits: some official entrypoints splice a password into their own language.
 const PASSWORD_LENGTH: usize = 32;
@@ -29,6 +29,12 @@ impl Found {
     /// Version of the data that the credentials belong to, where it is on record.
     pub(super) fn data_version(&self) -> Option<&str> {
         self.secret.annotations().get(DATA_VERSION).map(String::as_str)
+    }
+
+    /// How many members share the data, where there are several.
+    pub(super) fn members(&self) -> i32 {
+        let recorded = self.secret.annotations().get(MEMBERS);
+        recorded.and_then(|members| members.parse().ok()).unwrap_or(1)
     }
 }
 

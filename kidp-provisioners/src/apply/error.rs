@@ -66,6 +66,17 @@ pub enum ApplyError {
         /// Size asked for.
         to: String,
     },
+    /// Fewer members were asked for than share the data: those that stay would miss the others for a majority. The
+    /// members are asked for again; or, where the data of one was never used, its claim is deleted.
+    #[error("{from} members share the data and cannot become {to}: {claim} holds one's part")]
+    MembersShrink {
+        /// Members that there are.
+        from: i32,
+        /// Members asked for.
+        to: i32,
+        /// `Kind/name` of a claim that would be left out.
+        claim: String,
+    },
     /// The volume cannot grow; most often its storage class does not allow it.
     #[error("{claim} cannot grow to {to}: {message}")]
     StorageResize {

@@ -91,6 +91,18 @@ pub(crate) async fn deprovision(
     })
 }
 
+/// Every kind that is looked for; an object of another is left behind.
+pub(crate) fn removed_kinds() -> Vec<ApiResource> {
+    let mut kinds = supporting();
+    kinds.extend([
+        ApiResource::erase::<StatefulSet>(&()),
+        ApiResource::erase::<Pod>(&()),
+        ApiResource::erase::<PersistentVolumeClaim>(&()),
+        ApiResource::erase::<Secret>(&()),
+    ]);
+    kinds
+}
+
 /// Kinds that have no data and run nothing.
 fn supporting() -> Vec<ApiResource> {
     vec![

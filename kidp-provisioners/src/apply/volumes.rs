@@ -4,6 +4,7 @@
 //! is deleted without its pods, and the apply that follows makes it again around them. Pods keep running, unless
 //! their configuration follows the volume's size: then they are restarted, as by any change of configuration.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -20,6 +21,8 @@ use crate::manifests::{Manifests, Prepared};
 
 const TEMPLATE_SIZE: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
 const CLAIM_SIZE: &str = "/spec/resources/requests/storage";
+/// More than any engine has; what is on record could have been edited.
+const MOST_MEMBERS: i32 = 16;
 const POLL: Duration = Duration::from_millis(50);
 
 /// Reads the claims that the rendered StatefulSet is going to use.
@@ -28,15 +31,47 @@ pub(super) async fn read(
     scope: &Scope<'_>,
     manifests: &Manifests<Prepared>,
 ) -> Result<Vec<DynamicObject>, ApplyError> {
-    let resource = ApiResource::erase::<PersistentVolumeClaim>(&());
-    let replicas = manifests
+    claims(cluster, scope, 0..replicas(manifests)).await
+}
+
+/// Refuses to leave out members that share the data, see [`ApplyError::MembersShrink`]. `members` is their number on
+/// record. A claim that never got a volume belongs to a member that never came to be.
+pub(super) async fn check_members(
+    cluster: &Cluster<'_>,
+    scope: &Scope<'_>,
+    manifests: &Manifests<Prepared>,
+    members: i32,
+) -> Result<(), ApplyError> {
+    let wanted = replicas(manifests);
+    let left_out = claims(cluster, scope, wanted..members.min(MOST_MEMBERS)).await?;
+    let in_use = |claim: &&DynamicObject| text(&claim.data, "/status/phase") != Some("Pending");
+    match left_out.iter().find(in_use) {
+        Some(claim) => Err(ApplyError::MembersShrink {
+            from: members,
+            to: wanted,
+            claim: key(claim),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn replicas(manifests: &Manifests<Prepared>) -> i32 {
+    manifests
         .objects()
         .iter()
         .find_map(|object| object.json().pointer("/spec/replicas"))
         .and_then(Value::as_i64)
         .and_then(|replicas| i32::try_from(replicas).ok())
-        .unwrap_or_default();
-    let names: Vec<_> = (0..replicas).map(|ordinal| scope.claim(ordinal)).collect();
+        .unwrap_or_default()
+}
+
+async fn claims(
+    cluster: &Cluster<'_>,
+    scope: &Scope<'_>,
+    ordinals: Range<i32>,
+) -> Result<Vec<DynamicObject>, ApplyError> {
+    let resource = ApiResource::erase::<PersistentVolumeClaim>(&());
+    let names: Vec<_> = ordinals.map(|ordinal| scope.claim(ordinal)).collect();
     let found = try_join_all(names.iter().map(|name| cluster.get(&resource, name))).await?;
     Ok(found.into_iter().flatten().collect())
 }

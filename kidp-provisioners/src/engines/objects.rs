@@ -18,7 +18,10 @@ pub fn manifests(
 ) -> Result<Manifests<Prepared>, BuildError> {
     let budget = pod_disruption_budget::pod_disruption_budget(scope, workload.replicas);
     Manifests::new()
-        .with(Wave::Foundation, &secret::connection(scope, connection))?
+        .with(
+            Wave::Foundation,
+            &secret::connection(scope, connection, workload.replicas),
+        )?
         .with(Wave::Foundation, &config_map::config_map(scope, files))?
         .with(Wave::Foundation, &service_account::service_account(scope))?
         .with(Wave::Foundation, &network_policy::clients_only(scope, ports))?

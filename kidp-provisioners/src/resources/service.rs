@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::meta::{Scope, object_meta};
+use crate::provisioner::Connection;
 
 /// A port of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,15 @@ pub fn client(scope: &Scope<'_>, ports: &[Port]) -> Service {
 /// pod's search list, and the domain is not ours to know.
 pub fn host(scope: &Scope<'_>) -> String {
     format!("{}.{}.svc", scope.base, scope.instance.namespace)
+}
+
+/// Where clients of the client Service connect, with the Secret that has the rest.
+pub fn connection(scope: &Scope<'_>, port: &Port) -> Connection {
+    Connection {
+        host: host(scope),
+        port: port.number,
+        secret: scope.secret(),
+    }
 }
 
 fn spec(scope: &Scope<'_>, ports: &[Port]) -> ServiceSpec {

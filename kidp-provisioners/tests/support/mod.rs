@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 pub mod api_server;
-pub mod restricted;
 
 use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::InstanceSpec;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The member is a standalone server: it has no oplog, and so neither transactions nor change streams. High
-//! availability, a replica set, is refused: no test of this project could run one, see [`validate`].
+//! availability, a replica set, is refused: no test of this project could run one.
 
 mod config;
 mod parameters;

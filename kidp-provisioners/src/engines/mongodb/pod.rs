@@ -96,7 +96,7 @@ fn login() -> Probe {
     );
     Probe {
         period_seconds: Some(2),
-        timeout_seconds: Some(30),
+        timeout_seconds: Some(60),
         ..container::startup(container::exec(&["bash", "-c", &script]))
     }
 }

@@ -35,5 +35,5 @@ fn version(version: &str) -> Option<String> {
     if VERSIONS.contains(&version) {
         return None;
     }
-    checks::version(LIMITS.engine, &SERIES, 1, version)
+    checks::version(LIMITS.engine, &SERIES, 2, version)
 }

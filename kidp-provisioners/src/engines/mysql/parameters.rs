@@ -27,7 +27,11 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
 fn fits(parameter: &Parameter, value: &str, spec: &InstanceSpec) -> Option<String> {
     let percent = match parameter.name {
         "innodb_buffer_pool_size" => 75,
-        "key_buffer_size" | "temptable_max_ram" | "tmp_table_size" | "max_heap_table_size" => 25,
+        "innodb_log_buffer_size"
+        | "key_buffer_size"
+        | "max_heap_table_size"
+        | "temptable_max_ram"
+        | "tmp_table_size" => 25,
         _ => return None,
     };
     let limit = spec.size.memory_bytes() / 100 * percent;

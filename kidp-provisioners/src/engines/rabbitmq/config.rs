@@ -105,7 +105,6 @@ fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
     if nodes(instance) > 1 {
         fixed.extend([
             ("cluster_formation.peer_discovery_backend", "k8s".to_owned()),
-            ("cluster_formation.discovery_retry_limit", "1000000".to_owned()),
             (
                 "cluster_formation.target_cluster_size_hint",
                 nodes(instance).to_string(),

@@ -19,9 +19,9 @@
 //! Three nodes, whose metadata and quorum queues are replicated by RabbitMQ's own consensus. They find each other
 //! through the peer discovery for Kubernetes, which from RabbitMQ 4.1 on asks no API server: node 0 forms the
 //! cluster, and the others join it, however long it takes (<https://www.rabbitmq.com/blog/2025/04/04/new-k8s-peer-discovery>).
-//! Queues that are declared without a type are quorum queues.
-//!
-//! One node can become three. Three cannot become one: the members that are left out would be missed for a majority.
+//! Queues that are declared without a type are quorum queues, on a single node as well: one node can become three, and
+//! its queues then get members on the others. Queues that were declared as classic stay on the node that they are on.
+//! Three nodes cannot become one: those that are left out would be missed for a majority.
 
 mod config;
 mod parameters;

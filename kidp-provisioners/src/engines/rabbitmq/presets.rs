@@ -26,14 +26,25 @@ pub(super) fn presets(instance: &Instance) -> Vec<(&'static str, String)> {
             memory.min(storage / 5).max(50 * MIB).to_string(),
         ),
         ("raft.wal_max_size_bytes", log.to_string()),
+        // Replicated where there are several nodes, and written through to disk where there is one. Recorded in a
+        // virtual host when it is made, so it has to be there before one node becomes three.
+        ("default_queue_type", "quorum".to_owned()),
         // At `info` every probe would write three lines.
         ("log.connection.level", "warning".to_owned()),
     ];
     if nodes(instance) > 1 {
         presets.extend([
-            ("default_queue_type", "quorum".to_owned()),
             // Leaders on the node with the fewest, instead of all on the one that most clients are at.
             ("queue_leader_locator", "balanced".to_owned()),
+            // Queues from the time of a single node get members on the others, too.
+            (
+                "quorum_queue.continuous_membership_reconciliation.enabled",
+                "true".to_owned(),
+            ),
+            (
+                "quorum_queue.continuous_membership_reconciliation.target_group_size",
+                nodes(instance).to_string(),
+            ),
         ]);
     }
     presets

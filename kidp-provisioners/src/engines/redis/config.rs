@@ -45,8 +45,10 @@ fn fixed() -> Vec<(&'static str, String)> {
         // The image has it off. With it, a user without password would still be no open door.
         ("protected-mode", "yes".to_owned()),
         ("daemonize", "no".to_owned()),
+        // Data is on the claim, of a cache too: a restart must not send every client to the database behind it.
+        ("appendonly", "yes".to_owned()),
         ("logfile", String::new()),
-        // SIGTERM saves what `save` and `appendonly` ask for, and ends.
+        // SIGTERM writes the log to disk, takes a snapshot where `save` asks for them, and ends.
         ("shutdown-on-sigterm", "default".to_owned()),
     ]
 }
@@ -64,7 +66,6 @@ fn presets(resource_type: ResourceType, size: Size) -> Vec<(&'static str, String
         ("maxmemory", format!("{}mb", keys >> 20)),
         ("maxmemory-policy", policy.to_owned()),
         // At most a second of writes is lost when a node dies, none when a pod is stopped.
-        ("appendonly", "yes".to_owned()),
         ("appendfsync", "everysec".to_owned()),
         // A full snapshot besides the log would write everything twice.
         ("save", String::new()),

@@ -110,7 +110,7 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("max_connections", integer(10, 10_000), false),
     parameter("max_execution_time", integer(0, 4_294_967_295), false),
     parameter("max_heap_table_size", memory(16 * KB, 4 * GB), false),
-    parameter("max_prepared_stmt_count", integer(0, 4_194_304), false),
+    parameter("max_prepared_stmt_count", integer(1000, 4_194_304), false),
     parameter("max_sort_length", integer(4, 8_388_608), false),
     parameter("max_user_connections", integer(0, 10_000), false),
     parameter("min_examined_row_limit", integer(0, 4_294_967_295), false),

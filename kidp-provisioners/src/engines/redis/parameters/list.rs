@@ -28,7 +28,6 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("active-expire-effort", integer(1, 10), false),
     parameter("aof-load-truncated", YES_NO, false),
     parameter("appendfsync", Kind::Choice(&["everysec", "always", "no"]), false),
-    parameter("appendonly", YES_NO, false),
     parameter("auto-aof-rewrite-min-size", memory(MB, 1 << 40), false),
     parameter("auto-aof-rewrite-percentage", integer(0, 10_000), false),
     parameter("busy-reply-threshold", integer(0, 3_600_000), false),

@@ -57,6 +57,13 @@ pub(super) const REFUSED: &[Refusal] = &[
         &["activedefrag", "active-defrag-*", "jemalloc-bg-thread"],
         "is not accepted: a server that was built with another allocator does not start with it",
     ),
+    // With it, a server reads its log at its start and nothing else; without it, its snapshot and nothing else.
+    // <https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/>
+    (
+        &["appendonly"],
+        "is set by KIDP: changed at a restart it would drop the data, which is in the other file; \
+         `appendfsync` says how much a write costs",
+    ),
     (
         &["shutdown-*"],
         "is set by KIDP: a pod that stops has to save its data",
