@@ -5,8 +5,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::ConfigMap, networking::v1::NetworkPolicy};
 use kidp_core::conditions::{READY, is_true};
-use kidp_core::crd::{Broker, Database, DatabaseSpec, Phase, ServiceInstance, Team, TeamSpec};
-use kube::api::{ListParams, PostParams};
+use kidp_core::crd::{
+    Broker, Cache, Database, MessageQueue, Phase, ServiceInstance, ServiceResource, Team, TeamSpec,
+};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
@@ -14,7 +16,7 @@ use crate::error::Doing;
 use crate::wait::{Seen, until};
 use crate::{Error, Result};
 
-/// Longest wait for a database; the image is on the node already.
+/// Longest wait for an instance; the image is on the node already.
 pub const READY_LIMIT: Duration = Duration::from_mins(3);
 
 fn document<T: serde::de::DeserializeOwned>(what: &str, value: serde_json::Value) -> Result<T> {
@@ -24,16 +26,30 @@ fn document<T: serde::de::DeserializeOwned>(what: &str, value: serde_json::Value
     })
 }
 
+/// A small instance of the team `payments`, of any kind.
+pub fn resource<K: ServiceResource>(namespace: &str, name: &str, engine: &str, version: &str) -> Result<K> {
+    document(
+        "the fixture",
+        json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()),
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"owner": {"kind": "Team", "name": "payments"}, "engine": engine, "version": version,
+                "size": "small", "storage": {"size": "1Gi"}}}),
+    )
+}
+
 /// A small PostgreSQL 15 of the team `payments`.
 pub fn database(namespace: &str, name: &str) -> Result<Database> {
-    let spec: DatabaseSpec = document(
-        "the database fixture",
-        json!({"owner": {"kind": "Team", "name": "payments"}, "engine": "postgresql", "version": "15",
-            "size": "small", "storage": {"size": "1Gi"}}),
-    )?;
-    let mut database = Database::new(name, spec);
-    database.metadata.namespace = Some(namespace.to_owned());
-    Ok(database)
+    resource(namespace, name, "postgresql", "15")
+}
+
+/// A small Redis 7 of the team `payments`.
+pub fn cache(namespace: &str, name: &str) -> Result<Cache> {
+    resource(namespace, name, "redis", "7")
+}
+
+/// A small RabbitMQ 4 of the team `payments`.
+pub fn queue(namespace: &str, name: &str) -> Result<MessageQueue> {
+    resource(namespace, name, "rabbitmq", "4")
 }
 
 /// Makes the team `payments` in a namespace.
@@ -62,57 +78,73 @@ pub async fn create_broker(client: &Client, namespace: &str, name: &str, endpoin
     Ok(())
 }
 
-/// Creates a database.
-pub async fn create(client: &Client, database: &Database) -> Result<Database> {
-    let namespace = database.namespace().unwrap_or_default();
-    let api: Api<Database> = Api::namespaced(client.clone(), &namespace);
-    api.create(&PostParams::default(), database)
+/// Lets a registered broker be asked for every engine of every kind.
+pub async fn offer_every_engine(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let all = ["Database", "Cache", "MessageQueue"].map(|kind| json!({"resourceType": kind}));
+    let api: Api<Broker> = Api::namespaced(client.clone(), namespace);
+    let patch = Patch::Merge(json!({"spec": {"capabilities": all}}));
+    api.patch(name, &PatchParams::default(), &patch)
         .await
-        .doing("creating the database")
+        .doing("declaring what the broker can do")?;
+    Ok(())
 }
 
-fn describe(database: &Database) -> String {
-    serde_json::to_string(&database.status).unwrap_or_default()
+/// Creates a resource.
+pub async fn create<K: ServiceResource>(client: &Client, resource: &K) -> Result<K> {
+    let namespace = resource.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    api.create(&PostParams::default(), resource)
+        .await
+        .doing("creating the resource")
+}
+
+fn describe<K: ServiceResource>(resource: &K) -> String {
+    serde_json::to_string(&resource.status()).unwrap_or_default()
 }
 
 /// Whether a status speaks of the current spec and says Ready.
-pub fn is_ready(database: &Database) -> bool {
-    database.status.as_ref().is_some_and(|status| {
+pub fn is_ready<K: ServiceResource>(resource: &K) -> bool {
+    resource.status().is_some_and(|status| {
         status.phase == Phase::Ready
-            && status.observed_generation == database.metadata.generation
+            && status.observed_generation == resource.meta().generation
             && is_true(&status.conditions, READY)
     })
 }
 
-/// Waits until `accept` holds for a database.
-pub async fn wait_for(
+/// Waits until `accept` holds for a resource.
+pub async fn wait_for<K: ServiceResource>(
     client: &Client,
     namespace: &str,
     name: &str,
     what: &str,
-    accept: impl Fn(&Database) -> bool,
-) -> Result<Database> {
-    let api: Api<Database> = Api::namespaced(client.clone(), namespace);
+    accept: impl Fn(&K) -> bool,
+) -> Result<K> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     until(&format!("{namespace}/{name} {what}"), READY_LIMIT, async || {
-        let database = api.get(name).await.doing("reading the database")?;
-        Ok(if accept(&database) {
-            Seen::Done(database)
+        let resource = api.get(name).await.doing("reading the resource")?;
+        Ok(if accept(&resource) {
+            Seen::Done(resource)
         } else {
-            Seen::NotYet(describe(&database))
+            Seen::NotYet(describe(&resource))
         })
     })
     .await
 }
 
-/// Waits until a database is Ready at its current generation.
-pub async fn wait_ready(client: &Client, namespace: &str, name: &str) -> Result<Database> {
+/// Waits until a resource is Ready at its current generation.
+pub async fn wait_ready<K: ServiceResource>(client: &Client, namespace: &str, name: &str) -> Result<K> {
     wait_for(client, namespace, name, "to be Ready", is_ready).await
 }
 
-/// Waits until a database has a condition `Ready=False` with this reason.
-pub async fn wait_reason(client: &Client, namespace: &str, name: &str, reason: &str) -> Result<Database> {
-    let has = |database: &Database| {
-        let status = database.status.as_ref();
+/// Waits until a resource has a condition `Ready=False` with this reason.
+pub async fn wait_reason<K: ServiceResource>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    reason: &str,
+) -> Result<K> {
+    let has = |resource: &K| {
+        let status = resource.status();
         status.is_some_and(|s| {
             s.conditions
                 .iter()
@@ -165,15 +197,15 @@ pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<String>> 
     Ok(found)
 }
 
-/// Waits until a database and everything of it is gone.
-pub async fn wait_clean(client: &Client, namespace: &str, name: &str) -> Result<()> {
-    let api: Api<Database> = Api::namespaced(client.clone(), namespace);
+/// Waits until a resource and everything of it is gone.
+pub async fn wait_clean<K: ServiceResource>(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     until(
         &format!("{namespace}/{name} to be gone"),
         READY_LIMIT,
         async || {
-            if let Some(database) = api.get_opt(name).await.doing("reading the database")? {
-                return Ok(Seen::NotYet(describe(&database)));
+            if let Some(resource) = api.get_opt(name).await.doing("reading the resource")? {
+                return Ok(Seen::NotYet(describe(&resource)));
             }
             let left = leftovers(client, namespace).await?;
             Ok(if left.is_empty() {

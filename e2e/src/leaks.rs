@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret, Service};
 use k8s_openapi::api::{apps::v1::StatefulSet, events::v1::Event as NewEvent};
-use kidp_core::crd::{Broker, Database, ServiceInstance};
+use kidp_core::crd::{Broker, Cache, Database, MessageQueue, ServiceInstance};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
 
@@ -51,6 +51,8 @@ pub async fn find(
             Event,
             NewEvent,
             Database,
+            Cache,
+            MessageQueue,
             ServiceInstance,
             Broker
         );

@@ -4,6 +4,7 @@
 //! that counts its writes and can end the process right before or after one of them. [`pods`] runs both as
 //! containers under their own service accounts.
 
+pub mod client;
 pub mod cluster;
 pub mod error;
 pub mod fixtures;

@@ -2,7 +2,7 @@
 //! names its field.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use kidp_core::crd::{Broker, Database, Tenant};
+use kidp_core::crd::{Broker, Cache, Database, MessageQueue, ServiceResource, Tenant};
 use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
@@ -14,8 +14,8 @@ const NAMESPACE: &str = "kidp-e2e-cel";
 /// What a merge patch of a valid object must lead to: `None` for accepted, else a part of the refusal.
 type Row = (Value, Option<&'static str>);
 
-fn valid_database() -> Value {
-    json!({"owner": {"kind": "Team", "name": "payments"}, "engine": "postgresql", "version": "15",
+fn valid(engine: &str, version: &str) -> Value {
+    json!({"owner": {"kind": "Team", "name": "payments"}, "engine": engine, "version": version,
         "storage": {"size": "1Gi", "class": "fast"}, "target": {"region": "eu"}})
 }
 
@@ -78,13 +78,12 @@ async fn on_create<K: Resource<DynamicType = ()>>(client: &Client, base: &Value,
     }
 }
 
-fn database_creations() -> Vec<Row> {
+/// What holds for every kind.
+fn creations() -> Vec<Row> {
     vec![
         (json!({}), None),
         (json!({"storage": {"class": null}, "target": null}), None),
-        (json!({"engine": "sqlserver"}), None),
         (json!({"engine": "oracle"}), Some("spec.engine")),
-        (json!({"engine": "rabbitmq"}), Some("rabbitmq is a message queue")),
         (json!({"engine": null}), Some("spec.engine")),
         (json!({"owner": null}), Some("spec.owner")),
         (json!({"owner": {"kind": "Person"}}), Some("spec.owner.kind")),
@@ -107,6 +106,35 @@ fn database_creations() -> Vec<Row> {
             Some("storage.size must be a positive quantity"),
         ),
         (
+            json!({"encryption": {"minTLSVersion": "1.3"}}),
+            Some("minTLSVersion needs encryption.inTransit"),
+        ),
+        (
+            json!({"encryption": {"inTransit": true, "minTLSVersion": "1.1"}}),
+            Some("minTLSVersion"),
+        ),
+        (
+            json!({"encryption": {"inTransit": true, "minTLSVersion": "1.3"}}),
+            None,
+        ),
+        (json!({"deletionPolicy": "Keep"}), Some("spec.deletionPolicy")),
+        (json!({"drift": {"policy": "alert"}}), None),
+        (json!({"drift": {"policy": "maybe"}}), Some("spec.drift.policy")),
+    ]
+}
+
+fn database_creations() -> Vec<Row> {
+    let engine = |name: &str| json!({"engine": name});
+    vec![
+        (engine("mysql"), None),
+        (engine("mongodb"), None),
+        (engine("redis"), None),
+        (engine("sqlserver"), None),
+        (
+            engine("rabbitmq"),
+            Some("rabbitmq is a message queue, not a database"),
+        ),
+        (
             json!({"backup": {"enabled": true}}),
             Some("backup.enabled needs backup.schedule"),
         ),
@@ -126,25 +154,37 @@ fn database_creations() -> Vec<Row> {
             json!({"backup": {"pointInTimeRestore": true}}),
             Some("pointInTimeRestore needs backup.enabled"),
         ),
-        (
-            json!({"encryption": {"minTLSVersion": "1.3"}}),
-            Some("minTLSVersion needs encryption.inTransit"),
-        ),
-        (
-            json!({"encryption": {"inTransit": true, "minTLSVersion": "1.1"}}),
-            Some("minTLSVersion"),
-        ),
-        (
-            json!({"encryption": {"inTransit": true, "minTLSVersion": "1.3"}}),
-            None,
-        ),
-        (json!({"deletionPolicy": "Keep"}), Some("spec.deletionPolicy")),
-        (json!({"drift": {"policy": "alert"}}), None),
-        (json!({"drift": {"policy": "maybe"}}), Some("spec.drift.policy")),
     ]
 }
 
-fn database_updates() -> Vec<Row> {
+fn cache_creations() -> Vec<Row> {
+    let engine = |name: &str| json!({"engine": name});
+    vec![
+        (
+            engine("postgresql"),
+            Some("spec.engine: Invalid value: \"postgresql\": postgresql is a database, not a cache"),
+        ),
+        (engine("sqlserver"), Some("sqlserver is a database, not a cache")),
+        (
+            engine("rabbitmq"),
+            Some("rabbitmq is a message queue, not a cache"),
+        ),
+    ]
+}
+
+fn message_queue_creations() -> Vec<Row> {
+    let engine = |name: &str| json!({"engine": name});
+    vec![
+        (
+            engine("mysql"),
+            Some("spec.engine: Invalid value: \"mysql\": mysql is a database, not a message queue"),
+        ),
+        (engine("redis"), Some("redis is a cache, not a message queue")),
+    ]
+}
+
+/// What holds for every kind, whatever the engine is changed to.
+fn updates() -> Vec<Row> {
     vec![
         (json!({"size": "large"}), None),
         (json!({"version": "16"}), None),
@@ -162,7 +202,7 @@ fn database_updates() -> Vec<Row> {
             json!({"storage": {"class": null}}),
             Some("storage.class is fixed at creation"),
         ),
-        (json!({"engine": "mysql"}), Some("engine is fixed at creation")),
+        (json!({"engine": "mongodb"}), Some("engine is fixed at creation")),
         (
             json!({"target": {"region": "us"}}),
             Some("target is fixed at creation"),
@@ -171,31 +211,47 @@ fn database_updates() -> Vec<Row> {
     ]
 }
 
-#[tokio::test]
-async fn rules_hold_on_the_api_server() {
-    let client = connect().await.unwrap();
-    install_crds(&client).await.unwrap();
-    create_namespace(&client, NAMESPACE).await.unwrap();
-
-    on_create::<Database>(&client, &valid_database(), &database_creations()).await;
-    let databases = api::<Database>(&client);
-    databases
-        .create(
-            &PostParams::default(),
-            &object::<Database>("live", &valid_database()),
-        )
+/// The rules of one kind of service: those that it shares, and its own.
+async fn rules_of<K: ServiceResource>(client: &Client, base: &Value, own: &[Row]) {
+    on_create::<K>(client, base, &creations()).await;
+    on_create::<K>(client, base, own).await;
+    let api = api::<K>(client);
+    api.create(&PostParams::default(), &object::<K>("live", base))
         .await
         .unwrap();
     let params = PatchParams {
         dry_run: true,
         ..Default::default()
     };
-    for (patch, expected) in database_updates() {
-        let result = databases
+    for (patch, expected) in updates() {
+        let result = api
             .patch("live", &params, &Patch::Merge(json!({"spec": patch})))
             .await;
         judge(&patch, result, expected);
     }
+}
+
+/// A backup is asked for of what has none. A client that does not check fields has it dropped, so this applies.
+async fn has_no_backup<K: ServiceResource>(client: &Client, base: &Value) {
+    let spec = merged(base.clone(), &json!({"backup": {"enabled": false}}));
+    let patch = Patch::Apply(object::<K>("backup", &spec));
+    let params = PatchParams::apply("kidp-e2e").dry_run();
+    let result = api::<K>(client).patch("backup", &params, &patch).await;
+    judge(&spec, result, Some(".spec.backup"));
+}
+
+#[tokio::test]
+async fn rules_hold_on_the_api_server() {
+    let client = connect().await.unwrap();
+    install_crds(&client).await.unwrap();
+    create_namespace(&client, NAMESPACE).await.unwrap();
+
+    rules_of::<Database>(&client, &valid("postgresql", "15"), &database_creations()).await;
+    rules_of::<Cache>(&client, &valid("redis", "7"), &cache_creations()).await;
+    rules_of::<MessageQueue>(&client, &valid("rabbitmq", "4"), &message_queue_creations()).await;
+
+    has_no_backup::<Cache>(&client, &valid("redis", "7")).await;
+    has_no_backup::<MessageQueue>(&client, &valid("rabbitmq", "4")).await;
 
     let broker = json!({"endpoint": "http://broker:8082", "region": "eu", "cloudProvider": "own",
         "capabilities": [{"resourceType": "Database"}]});

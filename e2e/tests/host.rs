@@ -56,8 +56,15 @@ impl Scenario {
         self.must(create(&self.client, &database(&self.namespace, name).unwrap()).await)
     }
 
+    async fn create_with(&self, name: &str, spec: &serde_json::Value) -> Database {
+        let mut value = serde_json::to_value(database(&self.namespace, name).unwrap()).unwrap();
+        merge(&mut value["spec"], spec);
+        let changed: Database = serde_json::from_value(value).unwrap();
+        self.must(create(&self.client, &changed).await)
+    }
+
     async fn ready(&self, name: &str) -> Database {
-        self.must(wait_ready(&self.client, &self.namespace, name).await)
+        self.must(wait_ready::<Database>(&self.client, &self.namespace, name).await)
     }
 
     async fn patch(&self, name: &str, spec: serde_json::Value) -> Database {
@@ -76,7 +83,7 @@ impl Scenario {
     }
 
     async fn clean(&self, name: &str) {
-        self.must(wait_clean(&self.client, &self.namespace, name).await);
+        self.must(wait_clean::<Database>(&self.client, &self.namespace, name).await);
     }
 
     fn databases(&self) -> Api<Database> {
@@ -352,10 +359,8 @@ async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
     let s = Scenario::start("bad-input").await;
     let rows = refusals();
     for (name, patch, reason, part) in &rows {
-        let mut value = serde_json::to_value(database(&s.namespace, name).unwrap()).unwrap();
-        merge(&mut value["spec"], patch);
-        s.must(create(&s.client, &serde_json::from_value(value).unwrap()).await);
-        let refused = s.must(wait_reason(&s.client, &s.namespace, name, reason).await);
+        s.create_with(name, patch).await;
+        let refused = s.must(wait_reason::<Database>(&s.client, &s.namespace, name, reason).await);
         let status = refused.status.unwrap();
         assert!(
             status.conditions[0].message.contains(part),
@@ -383,7 +388,7 @@ async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
     let before = s.instances().await[0].status.clone();
     s.patch("bad-parameter", json!({"parameters": {"max_connections": "-1"}}))
         .await;
-    s.must(wait_reason(&s.client, &s.namespace, "bad-parameter", "InvalidField").await);
+    s.must(wait_reason::<Database>(&s.client, &s.namespace, "bad-parameter", "InvalidField").await);
     let answer = sql::run(&s.client, &corrected, "select 1").await;
     assert_eq!(
         s.must(answer),
@@ -433,7 +438,7 @@ async fn deletion_waits_for_an_absent_broker_and_then_completes() {
     s.platform.kill_broker().await.unwrap();
     s.platform.wait_broker(BrokerPhase::Unhealthy).await.unwrap();
     s.delete("orders").await;
-    let stuck = s.must(wait_reason(&s.client, &s.namespace, "orders", "BrokerUnavailable").await);
+    let stuck = s.must(wait_reason::<Database>(&s.client, &s.namespace, "orders", "BrokerUnavailable").await);
     assert_eq!(stuck.status.unwrap().phase, Phase::Deleting);
     assert!(
         !s.must(leftovers(&s.client, &s.namespace).await).is_empty(),
@@ -506,7 +511,7 @@ async fn an_object_of_somebody_else_is_not_taken_over() {
         .unwrap();
     s.create("orders").await;
     let what = "to name the collision";
-    let told = wait_for(&s.client, &s.namespace, "orders", what, |d| {
+    let told = wait_for::<Database>(&s.client, &s.namespace, "orders", what, |d| {
         d.status
             .as_ref()
             .is_some_and(|st| st.conditions.iter().any(|c| c.message.contains(&name)))
@@ -550,7 +555,7 @@ async fn what_is_changed_or_deleted_by_hand_is_put_back() {
         "an answer after the repair",
         Duration::from_secs(90),
         async || {
-            let now = wait_ready(&s.client, &s.namespace, "orders").await?;
+            let now = wait_ready::<Database>(&s.client, &s.namespace, "orders").await?;
             Ok(match sql::run(&s.client, &now, "select i from t").await {
                 Ok(rows) => Seen::Done(rows),
                 Err(error) => Seen::NotYet(error.to_string()),

@@ -40,10 +40,14 @@ async fn eight_steps_in_pods() {
     };
     report(
         &client,
-        wait_for(&client, NAMESPACE, "orders", "to be given to a broker", accepted).await,
+        wait_for::<Database>(&client, NAMESPACE, "orders", "to be given to a broker", accepted).await,
     )
     .await;
-    let ready = report(&client, wait_ready(&client, NAMESPACE, "orders").await).await;
+    let ready = report(
+        &client,
+        wait_ready::<Database>(&client, NAMESPACE, "orders").await,
+    )
+    .await;
     assert_eq!(ready.metadata.uid, created.metadata.uid);
     let sets: Api<StatefulSet> = Api::namespaced(client.clone(), NAMESPACE);
     let set = sets.get(&base_name("orders", "postgresql")).await.unwrap();
@@ -85,7 +89,7 @@ async fn twin_in_another_namespace(client: &Client, first: &Database) {
     create_namespace(client, TWIN).await.unwrap();
     create_team(client, TWIN).await.unwrap();
     create(client, &database(TWIN, "orders").unwrap()).await.unwrap();
-    let second = report(client, wait_ready(client, TWIN, "orders").await).await;
+    let second = report(client, wait_ready::<Database>(client, TWIN, "orders").await).await;
     let id = |d: &Database| d.status.as_ref().unwrap().deployment_id.clone();
     assert_ne!(id(first), id(&second));
     let seen = sql::run(
@@ -106,5 +110,5 @@ async fn twin_in_another_namespace(client: &Client, first: &Database) {
 async fn remove(client: &Client, namespace: &str) {
     let api: Api<Database> = Api::namespaced(client.clone(), namespace);
     api.delete("orders", &DeleteParams::default()).await.unwrap();
-    report(client, wait_clean(client, namespace, "orders").await).await;
+    report(client, wait_clean::<Database>(client, namespace, "orders").await).await;
 }

@@ -19,6 +19,12 @@ pub const OPERATOR_FIELD_MANAGER: &str = "kidp-operator";
 /// Finalizer on a `Database`; it leaves when the broker confirmed that the instance is gone.
 pub const DATABASE_FINALIZER: &str = "platform.company.com/database-cleanup";
 
+/// Finalizer on a `Cache`, for the same purpose.
+pub const CACHE_FINALIZER: &str = "platform.company.com/cache-cleanup";
+
+/// Finalizer on a `MessageQueue`, for the same purpose.
+pub const MESSAGE_QUEUE_FINALIZER: &str = "platform.company.com/messagequeue-cleanup";
+
 /// Finalizer on a `ServiceInstance`; it leaves when the instance's objects are confirmed gone.
 pub const SERVICE_INSTANCE_FINALIZER: &str = "broker.platform.company.com/instance-cleanup";
 

@@ -29,6 +29,15 @@ impl ResourceType {
             Self::MessageQueue => "MessageQueue",
         }
     }
+
+    /// The kind in a sentence.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Cache => "cache",
+            Self::MessageQueue => "message queue",
+        }
+    }
 }
 
 impl std::fmt::Display for ResourceType {

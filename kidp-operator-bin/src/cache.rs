@@ -5,17 +5,23 @@
 
 use std::sync::Arc;
 
-use kidp_core::crd::{Application, Broker, Database, LocalRef, Phase, Team, Tenant};
-use kidp_core::instance::{OwnerKind, OwnerRef};
+use kidp_core::crd::{Application, Broker, Cache, Database, LocalRef, MessageQueue, Team, Tenant};
+use kidp_core::instance::{OwnerKind, OwnerRef, ResourceType};
 use kube::ResourceExt;
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{ObjectRef, Store, store};
+
+use crate::kind::{AnyResource, ResourceKey, Served};
 
 /// Readers of every store.
 #[derive(Clone)]
 pub struct Caches {
     /// Databases.
     pub databases: Store<Database>,
+    /// Caches.
+    pub caches: Store<Cache>,
+    /// Message queues.
+    pub message_queues: Store<MessageQueue>,
     /// Teams.
     pub teams: Store<Team>,
     /// Applications.
@@ -30,6 +36,10 @@ pub struct Caches {
 pub struct Writers {
     /// Databases.
     pub databases: Writer<Database>,
+    /// Caches.
+    pub caches: Writer<Cache>,
+    /// Message queues.
+    pub message_queues: Writer<MessageQueue>,
     /// Teams.
     pub teams: Writer<Team>,
     /// Applications.
@@ -42,10 +52,13 @@ pub struct Writers {
 
 /// Empty stores.
 pub fn caches() -> (Caches, Writers) {
-    let ((databases, dw), (teams, tw), (applications, aw)) = (store(), store(), store());
+    let ((databases, dw), (caches, cw), (message_queues, mw)) = (store(), store(), store());
+    let ((teams, tw), (applications, aw)) = (store(), store());
     let ((tenants, nw), (brokers, bw)) = (store(), store());
     let readers = Caches {
         databases,
+        caches,
+        message_queues,
         teams,
         applications,
         tenants,
@@ -53,6 +66,8 @@ pub fn caches() -> (Caches, Writers) {
     };
     let writers = Writers {
         databases: dw,
+        caches: cw,
+        message_queues: mw,
         teams: tw,
         applications: aw,
         tenants: nw,
@@ -85,7 +100,9 @@ impl Caches {
         self.tenants.wait_until_ready().await?;
         self.teams.wait_until_ready().await?;
         self.applications.wait_until_ready().await?;
-        self.databases.wait_until_ready().await
+        self.databases.wait_until_ready().await?;
+        self.caches.wait_until_ready().await?;
+        self.message_queues.wait_until_ready().await
     }
 
     /// The broker of that namespace and name.
@@ -108,23 +125,52 @@ impl Caches {
         self.tenants.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// The database of that namespace and name.
-    pub fn database(&self, namespace: &str, name: &str) -> Option<Arc<Database>> {
-        self.databases.get(&ObjectRef::new(name).within(namespace))
+    /// The resource of that key.
+    pub fn resource(&self, key: &ResourceKey) -> Option<Arc<dyn AnyResource>> {
+        fn find<K: Served>(caches: &Caches, key: &ResourceKey) -> Option<Arc<dyn AnyResource>> {
+            let found = K::store(caches).get(&key.to_ref())?;
+            Some(found)
+        }
+        match key.kind {
+            ResourceType::Database => find::<Database>(self, key),
+            ResourceType::Cache => find::<Cache>(self, key),
+            ResourceType::MessageQueue => find::<MessageQueue>(self, key),
+        }
     }
 
-    /// Databases that the broker serves.
-    pub fn databases_of_broker(&self, namespace: &str, name: &str) -> Vec<Arc<Database>> {
-        self.databases
-            .state_filter(|db| placed_at(db).is_some_and(|at| at == (namespace.to_owned(), name.to_owned())))
+    /// Resources of every kind that `keep` holds for.
+    pub fn resources(&self, keep: impl Fn(&dyn AnyResource) -> bool) -> Vec<Arc<dyn AnyResource>> {
+        fn of<K: Served>(
+            caches: &Caches,
+            keep: &dyn Fn(&dyn AnyResource) -> bool,
+        ) -> impl Iterator<Item = Arc<dyn AnyResource>> {
+            let kept = K::store(caches).state_filter(|resource| keep(resource));
+            kept.into_iter().map(|resource| resource as Arc<dyn AnyResource>)
+        }
+        of::<Database>(self, &keep)
+            .chain(of::<Cache>(self, &keep))
+            .chain(of::<MessageQueue>(self, &keep))
+            .collect()
     }
 
-    /// Databases that no broker was chosen for yet, the oldest first.
-    pub fn waiting_databases(&self) -> Vec<Arc<Database>> {
-        let mut waiting = self
-            .databases
-            .state_filter(|db| placed_at(db).is_none() && db.metadata.deletion_timestamp.is_none());
-        waiting.sort_by_key(|db| (db.creation_timestamp(), namespace_of(db.as_ref()), db.name_any()));
+    /// Resources that the broker serves.
+    pub fn resources_of_broker(&self, namespace: &str, name: &str) -> Vec<Arc<dyn AnyResource>> {
+        let broker = Some((namespace.to_owned(), name.to_owned()));
+        self.resources(|resource| resource.placed_at() == broker)
+    }
+
+    /// Resources that no broker was chosen for yet, the oldest first.
+    pub fn waiting_resources(&self) -> Vec<Arc<dyn AnyResource>> {
+        let mut waiting =
+            self.resources(|resource| resource.placed_at().is_none() && !resource.is_deleting());
+        waiting.sort_by_key(|resource| {
+            let ResourceKey {
+                kind,
+                namespace,
+                name,
+            } = resource.key();
+            (resource.created(), namespace, name, kind)
+        });
         waiting
     }
 
@@ -146,24 +192,16 @@ impl Caches {
         })
     }
 
-    /// Databases that name exactly this owner.
-    pub fn databases_of_owner(&self, kind: OwnerKind, namespace: &str, name: &str) -> Vec<Arc<Database>> {
+    /// Resources that name exactly this owner.
+    pub fn resources_of_owner(
+        &self,
+        kind: OwnerKind,
+        namespace: &str,
+        name: &str,
+    ) -> Vec<Arc<dyn AnyResource>> {
         let owner = (kind, namespace.to_owned(), name.to_owned());
-        self.databases
-            .state_filter(|db| resolve_owner(&db.spec.owner, &namespace_of(db)) == owner)
+        self.resources(|resource| resource.owned_by() == owner)
     }
-}
-
-/// Namespace and name of the broker that a database was given to.
-pub fn placed_at(database: &Database) -> Option<(String, String)> {
-    let status = database.status.as_ref()?;
-    let broker = status.broker_ref.as_ref()?;
-    Some(resolve(broker, &namespace_of(database)))
-}
-
-/// The phase in an object's status.
-pub fn phase_of(database: &Database) -> Phase {
-    database.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
 /// The recorded answer of a broker.

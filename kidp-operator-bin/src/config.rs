@@ -15,7 +15,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// KIDP operator: places databases at brokers and keeps their status.
+/// KIDP operator: places databases, caches and message queues at brokers and keeps their status.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kidp-operator", version)]
 pub struct Config {
@@ -40,7 +40,7 @@ pub struct Config {
     pub watch_namespace: Option<String>,
 
     /// Only `Broker` objects of this namespace take part. Set it where not everybody who may create a
-    /// `Broker` is trusted with everybody's databases.
+    /// `Broker` is trusted with everybody's data.
     #[arg(long, env = "KIDP_BROKER_NAMESPACE")]
     pub broker_namespace: Option<String>,
 

@@ -1,13 +1,12 @@
 //! What every reconciler shares.
 
-use kidp_core::crd::Database;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::backoff::Attempts;
 use crate::broker::{Connections, HealthBoard};
 use crate::cache::Caches;
 use crate::config::Waits;
+use crate::kind::ResourceKey;
 use crate::placements::Placements;
 
 /// What every reconciler shares.
@@ -27,9 +26,9 @@ pub struct Context {
     /// Placements under way.
     pub placements: Placements,
     /// Questions asked in a row while a broker provisions or removes.
-    pub polls: Attempts<ObjectRef<Database>>,
-    /// Failures in a row of a database.
-    pub failures: Attempts<ObjectRef<Database>>,
+    pub polls: Attempts<ResourceKey>,
+    /// Failures in a row of a resource.
+    pub failures: Attempts<ResourceKey>,
     /// Publisher of Events.
     pub recorder: Recorder,
 }

@@ -1,4 +1,4 @@
-//! The five controllers and the five watches that feed them.
+//! The controllers, one a kind, and the watches that feed them.
 //!
 //! They are built on `kube`'s `applier` rather than its `Controller`, since all share one set of watches and each
 //! change is routed once, see [`crate::route`].
@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kidp_core::crd::{Application, Team, Tenant};
+use kidp_core::crd::{Application, Cache, Database, MessageQueue, Team, Tenant};
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::jitter;
 use crate::cache::Writers;
 use crate::context::Context;
+use crate::kind::Served;
 use crate::kube_io::WriteError;
 use crate::queues::{Queues, Receivers};
 use crate::watch::{Watched, watch};
-use crate::{broker, database, tenancy};
+use crate::{broker, resource, tenancy};
 
 /// Where the operator looks.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub fn start_watches(
     start.watch(api(client, all), writers.teams);
     start.watch(api(client, all), writers.applications);
     start.watch(api(client, all), writers.databases);
+    start.watch(api(client, all), writers.caches);
+    start.watch(api(client, all), writers.message_queues);
 }
 
 struct Starter<'a> {
@@ -92,17 +95,9 @@ pub fn start_controllers(
     let plain = Config::default().concurrency(concurrency);
     let debounced = plain.clone().debounce(tenancy::DEBOUNCE);
     let c = &ctx.caches;
-    tasks.spawn(run(
-        (
-            c.databases.clone(),
-            receivers.databases,
-            plain.clone(),
-            stop.clone(),
-        ),
-        database::reconcile,
-        database::error_policy,
-        Arc::clone(ctx),
-    ));
+    serve::<Database>(tasks, ctx, receivers.databases, &plain, stop);
+    serve::<Cache>(tasks, ctx, receivers.caches, &plain, stop);
+    serve::<MessageQueue>(tasks, ctx, receivers.message_queues, &plain, stop);
     let brokers = (c.brokers.clone(), receivers.brokers, plain, stop.clone());
     tasks.spawn(run(
         brokers,
@@ -139,6 +134,23 @@ pub fn start_controllers(
         applications,
         tenancy::reconcile::<Application>,
         write_error_policy,
+        Arc::clone(ctx),
+    ));
+}
+
+/// Starts the controller of one kind of service.
+fn serve<K: Served>(
+    tasks: &mut JoinSet<()>,
+    ctx: &Arc<Context>,
+    queue: mpsc::Receiver<ObjectRef<K>>,
+    config: &Config,
+    stop: &CancellationToken,
+) {
+    let store = K::store(&ctx.caches).clone();
+    tasks.spawn(run(
+        (store, queue, config.clone(), stop.clone()),
+        resource::reconcile::<K>,
+        resource::error_policy::<K>,
         Arc::clone(ctx),
     ));
 }

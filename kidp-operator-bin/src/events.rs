@@ -1,8 +1,8 @@
 //! Kubernetes Events, on transitions only: an Event is a write, so a repeated reconcile publishes none.
 
-use kidp_core::crd::{Database, Phase};
+use kidp_core::crd::{Phase, ServiceResource};
+use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Client, Resource};
 
 use crate::config::Config;
 
@@ -31,7 +31,13 @@ const fn is_news(old: Phase, new: Phase) -> bool {
 }
 
 /// Tells of the step from `old` to `new`, if it is news. A failure to tell is logged and is no reason to stop.
-pub async fn transition(recorder: &Recorder, database: &Database, old: Phase, new: Phase, note: &str) {
+pub async fn transition<K: ServiceResource>(
+    recorder: &Recorder,
+    resource: &K,
+    old: Phase,
+    new: Phase,
+    note: &str,
+) {
     if !is_news(old, new) {
         return;
     }
@@ -46,7 +52,7 @@ pub async fn transition(recorder: &Recorder, database: &Database, old: Phase, ne
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &database.object_ref(&())).await {
+    if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
         tracing::warn!(%error, "cannot publish an Event");
     }
 }

@@ -1,10 +1,12 @@
-//! The KIDP operator: turns `Database` objects into requests to brokers and keeps their status true.
+//! The KIDP operator: turns `Database`, `Cache` and `MessageQueue` objects into requests to brokers and keeps their
+//! status true.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`config`], [`run`], [`controllers`] | the process |
 //! | [`cache`], [`watch`], [`route`], [`queues`] | what is known of the cluster, and who looks at it when |
-//! | [`database`] | the main reconciler, one submodule a step |
+//! | [`kind`] | the kinds of service, behind one trait |
+//! | [`resource`] | the main reconciler, generic over the kinds, one submodule a step |
 //! | [`broker`], [`tenancy`] | the reconcilers of brokers, and of teams, tenants and applications |
 //! | [`select`] | the choice of a broker, a pure function |
 //! | [`broker_client`], [`receiver`] | the two directions of talk with brokers |
@@ -17,8 +19,8 @@ pub mod cache;
 pub mod config;
 pub mod context;
 pub mod controllers;
-pub mod database;
 pub mod events;
+pub mod kind;
 pub mod kube_io;
 pub mod leader;
 pub mod logging;
@@ -26,6 +28,7 @@ pub mod placements;
 pub mod probes;
 pub mod queues;
 pub mod receiver;
+pub mod resource;
 pub mod route;
 pub mod run;
 pub mod select;

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | 204 | noted, or a repeat, or older than what is known, or news of the end of what is gone | is done |
 //! | 401 | no trusted signature; which part was wrong is not told | tries later: its key may not be known yet |
-//! | 404 | no database here has that deployment id | tries later, or drops it with the instance |
+//! | 404 | no resource here has that deployment id | tries later, or drops it with the instance |
 //! | 400, 413, 415, 422 | not a callback | is done: the same message would be refused again |
 //! | 503 | this replica does not lead, or has no room | tries later |
 //!
@@ -32,17 +32,16 @@ use jiff::Timestamp;
 use kidp_callback::{
     Callback, CallbackPhase, PayloadError, PublicKey, ReplayGuard, TrustedBroker, claimed_broker, verify,
 };
-use kidp_core::crd::{Broker, Database};
+use kidp_core::crd::Broker;
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::ResourceType;
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::MAX_BODY_BYTES;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
-use crate::cache::{Caches, placed_at};
+use crate::cache::Caches;
+use crate::kind::{AnyResource, ResourceKey};
 use crate::queues::Queues;
 
 /// Message ids that are remembered.
@@ -217,30 +216,30 @@ fn authenticate(
     Err(refused())
 }
 
-/// Finds the database, fences by deployment and generation, and hints.
+/// Finds the resource, fences by deployment and generation, and hints.
 fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(), Problem> {
-    let database = receiver
-        .caches
-        .database(&callback.namespace, &callback.resource_name)
-        .filter(|db| {
-            callback.resource_type == ResourceType::Database && is_of(db, broker, &callback.deployment_id)
-        });
-    let Some(database) = database else {
+    let key = ResourceKey {
+        kind: callback.resource_type,
+        namespace: callback.namespace.clone(),
+        name: callback.resource_name.clone(),
+    };
+    let found = receiver.caches.resource(&key);
+    let found = found.filter(|resource| is_of(resource.as_ref(), broker, &callback.deployment_id));
+    let Some(resource) = found else {
         if matches!(callback.phase, CallbackPhase::Deleting | CallbackPhase::Deleted) {
             return Ok(());
         }
-        let fault = FieldError::new("deploymentId", "no database here has this deployment");
+        let fault = FieldError::new("deploymentId", "no resource here has this deployment");
         return Err(Problem::fields(Reason::NotFound, vec![fault]));
     };
-    let known = database.status.as_ref().and_then(|s| s.observed_generation);
     if callback
         .resource_generation
-        .zip(known)
+        .zip(resource.observed_generation())
         .is_some_and(|(told, known)| told < known)
     {
         return Ok(());
     }
-    if receiver.queues.hint(ObjectRef::from_obj(database.as_ref())) {
+    if receiver.queues.hint(&key) {
         tracing::debug!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback");
         Ok(())
     } else {
@@ -251,15 +250,13 @@ fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(
     }
 }
 
-/// Whether the deployment is the one that this broker has for this database. The id is derived rather than read,
+/// Whether the deployment is the one that this broker has for this resource. The id is derived rather than read,
 /// since a callback can overtake the watch that brings the status.
-fn is_of(database: &Database, broker: &Broker, id: &DeploymentId) -> bool {
+fn is_of(resource: &dyn AnyResource, broker: &Broker, id: &DeploymentId) -> bool {
     let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
-    let elsewhere = placed_at(database).is_some_and(|at| at != (namespace, name.clone()));
-    let uid = database.uid().unwrap_or_default();
-    let own = database.namespace().unwrap_or_default();
-    let kind = ResourceType::Database.as_str();
-    !elsewhere && DeploymentId::derive(&name, &own, kind, &database.name_any(), &uid) == *id
+    let known = resource.deployment_at(&name);
+    let elsewhere = resource.placed_at().is_some_and(|at| at != (namespace, name));
+    !elsewhere && known.as_ref() == Some(id)
 }
 
 #[cfg(test)]

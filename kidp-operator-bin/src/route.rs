@@ -4,18 +4,16 @@
 //! A change of a status alone causes nothing, except where it is news for another object: that is what keeps
 //! controllers from answering their own writes, and a settled system from doing anything.
 
-use std::sync::Arc;
-
-use kidp_core::crd::{Application, Broker, BrokerPhase, Database, Phase, Team, Tenant};
-use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::crd::{Application, Broker, BrokerPhase, Phase, Team, Tenant};
 use kidp_core::instance::OwnerKind;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::cache::{Caches, namespace_of, phase_of, placed_at, resolve, resolve_owner};
+use crate::cache::{Caches, namespace_of, resolve};
+use crate::kind::{AnyResource, ResourceKey, Served};
 use crate::queues::Trigger;
 
-/// Databases that are told of one free place at a broker. More than one, since the first may not fit there; the
+/// Resources that are told of one free place at a broker. More than one, since the first may not fit there; the
 /// rest finds out by its own poll.
 const TOLD_OF_A_FREE_PLACE: usize = 2;
 
@@ -45,45 +43,45 @@ fn came_or_went<K: ResourceExt>((old, new): Change<'_, K>) -> bool {
     old.map(|o| &o.meta().uid) != new.map(|n| &n.meta().uid)
 }
 
-fn database(db: &Arc<Database>) -> Trigger {
-    Trigger::Database(ObjectRef::from_obj(db.as_ref()))
+fn look_at(resource: &dyn AnyResource) -> Trigger {
+    Trigger::Resource(resource.key())
 }
 
 fn team(namespace: &str, name: &str) -> Trigger {
     Trigger::Team(ObjectRef::new(name).within(namespace))
 }
 
-impl Route for Database {
+impl<K: Served> Route for K {
     fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
         let mut triggers = Vec::new();
         if let Some(new) = new {
-            let alive = new.metadata.deletion_timestamp.is_none();
-            let bare = alive && !new.finalizers().iter().any(|f| f == DATABASE_FINALIZER);
+            let bare = !new.is_deleting() && !new.finalizers().iter().any(|f| f == K::FINALIZER);
             if spec_changed((old, Some(new))) || bare {
-                triggers.push(Trigger::Database(ObjectRef::from_obj(new)));
+                triggers.push(Trigger::Resource(ResourceKey::of(new)));
             }
         }
-        let owner = |db: &Self| resolve_owner(&db.spec.owner, &namespace_of(db));
-        if came_or_went((old, new)) || old.map(owner) != new.map(owner) {
-            for (kind, namespace, name) in [old.map(owner), new.map(owner)].into_iter().flatten() {
+        let owner = AnyResource::owned_by;
+        let owners = [old.map(owner), new.map(owner)];
+        if came_or_went((old, new)) || owners[0] != owners[1] {
+            for (kind, namespace, name) in owners.into_iter().flatten() {
                 triggers.extend(owner_triggers(kind, &namespace, &name, caches));
             }
         }
-        let busy = |db: &Self| placed_at(db).is_some() && phase_of(db) == Phase::Provisioning;
+        let busy = |it: &Self| it.placed_at().is_some() && it.phase() == Phase::Provisioning;
         if old.is_some_and(busy) && !new.is_some_and(busy) {
             triggers.extend(
                 caches
-                    .waiting_databases()
+                    .waiting_resources()
                     .iter()
                     .take(TOLD_OF_A_FREE_PLACE)
-                    .map(database),
+                    .map(|waiting| look_at(waiting.as_ref())),
             );
         }
         triggers
     }
 }
 
-/// Those whose counts change with a database of that owner.
+/// Those whose counts change with a resource of that owner.
 fn owner_triggers(kind: OwnerKind, namespace: &str, name: &str, caches: &Caches) -> Vec<Trigger> {
     match kind {
         OwnerKind::Team => vec![team(namespace, name)],
@@ -98,13 +96,13 @@ fn owner_triggers(kind: OwnerKind, namespace: &str, name: &str, caches: &Caches)
     }
 }
 
-/// Databases of an owner that wait for it.
+/// Resources of an owner that wait for it.
 fn waiting_for_owner(kind: OwnerKind, namespace: &str, name: &str, caches: &Caches) -> Vec<Trigger> {
-    let owned = caches.databases_of_owner(kind, namespace, name);
+    let owned = caches.resources_of_owner(kind, namespace, name);
     owned
         .iter()
-        .filter(|db| phase_of(db) != Phase::Ready)
-        .map(database)
+        .filter(|resource| resource.phase() != Phase::Ready)
+        .map(|resource| look_at(resource.as_ref()))
         .collect()
 }
 
@@ -192,15 +190,11 @@ impl Route for Broker {
         let ready = |b: &Self| b.status.as_ref().is_some_and(|s| s.phase == BrokerPhase::Ready);
         let turned_ready = new.is_some_and(ready) && !old.is_some_and(ready);
         if let Some(it) = new.or(old).filter(|_| changed || turned_ready) {
-            triggers.extend(caches.waiting_databases().iter().map(database));
-            // A settled database needs no broker; one that is not, may have waited for this.
-            let served = caches.databases_of_broker(&namespace_of(it), &it.name_any());
-            triggers.extend(
-                served
-                    .iter()
-                    .filter(|db| phase_of(db) != Phase::Ready)
-                    .map(database),
-            );
+            // A settled resource needs no broker; one that is not, may have waited for this.
+            let mut told = caches.waiting_resources();
+            let served = caches.resources_of_broker(&namespace_of(it), &it.name_any());
+            told.extend(served.into_iter().filter(|r| r.phase() != Phase::Ready));
+            triggers.extend(told.iter().map(|resource| look_at(resource.as_ref())));
         }
         triggers
     }

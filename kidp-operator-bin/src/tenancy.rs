@@ -1,7 +1,7 @@
 //! Teams, tenants and applications: does what they refer to exist, and how much belongs to them.
 //!
 //! All three have one shape, [`Counted`]: a status that is a pure function of the object and the caches, written
-//! when it differs. Triggers are debounced, so that a burst of databases costs one write and not one each.
+//! when it differs. Triggers are debounced, so that a burst of resources costs one write and not one each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kidp_core::conditions::{self, Statement};
 use kidp_core::crd::{Application, ApplicationStatus, Team, TeamStatus, Tenant, TenantStatus};
-use kidp_core::instance::OwnerKind;
+use kidp_core::instance::{OwnerKind, ResourceType};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::backoff::jitter;
 use crate::cache::{Caches, namespace_of, resolve};
 use crate::context::Context;
+use crate::kind::AnyResource;
 use crate::kube_io::{self, WriteError, Written};
 
 /// How long triggers are gathered before one is acted upon.
@@ -48,6 +49,27 @@ pub async fn reconcile<K: Counted>(object: Arc<K>, ctx: Arc<Context>) -> Result<
 
 fn count<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// How many resources of each kind belong to somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    databases: u32,
+    caches: u32,
+    message_queues: u32,
+}
+
+impl Tally {
+    fn add(&mut self, resources: &[Arc<dyn AnyResource>]) {
+        for resource in resources {
+            let count = match resource.kind() {
+                ResourceType::Database => &mut self.databases,
+                ResourceType::Cache => &mut self.caches,
+                ResourceType::MessageQueue => &mut self.message_queues,
+            };
+            *count = count.saturating_add(1);
+        }
+    }
 }
 
 /// Conditions of an object whose reference is there, or is named as missing.
@@ -85,18 +107,21 @@ impl Counted for Team {
             (!found).then(|| Statement::new("TenantNotFound", message))
         });
         let applications = caches.applications_of_team(&namespace, &name);
-        let through = applications.iter().map(|app| {
+        let mut owned = Tally::default();
+        owned.add(&caches.resources_of_owner(OwnerKind::Team, &namespace, &name));
+        for app in &applications {
             let (namespace, name) = (namespace_of(app.as_ref()), app.name_any());
-            count(&caches.databases_of_owner(OwnerKind::Application, &namespace, &name))
-        });
-        let direct = count(&caches.databases_of_owner(OwnerKind::Team, &namespace, &name));
+            owned.add(&caches.resources_of_owner(OwnerKind::Application, &namespace, &name));
+        }
         let old = self
             .status
             .as_ref()
             .map(|s| s.conditions.as_slice())
             .unwrap_or_default();
         TeamStatus {
-            databases: through.fold(direct, u32::saturating_add),
+            databases: owned.databases,
+            caches: owned.caches,
+            message_queues: owned.message_queues,
             applications: count(&applications),
             conditions: referring(self, missing, old, now),
             observed_generation: self.metadata.generation,
@@ -144,9 +169,12 @@ impl Counted for Application {
             .as_ref()
             .map(|s| s.conditions.as_slice())
             .unwrap_or_default();
-        let databases = caches.databases_of_owner(OwnerKind::Application, &namespace, &self.name_any());
+        let mut owned = Tally::default();
+        owned.add(&caches.resources_of_owner(OwnerKind::Application, &namespace, &self.name_any()));
         ApplicationStatus {
-            databases: count(&databases),
+            databases: owned.databases,
+            caches: owned.caches,
+            message_queues: owned.message_queues,
             conditions: referring(self, missing, old, now),
             observed_generation: self.metadata.generation,
         }

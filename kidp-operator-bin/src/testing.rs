@@ -1,8 +1,9 @@
 //! Objects for tests.
 
-use kidp_core::crd::{Broker, BrokerPhase, Database};
+use kidp_core::crd::{Broker, BrokerPhase, Cache, Database, MessageQueue, ServiceResource};
 use kidp_core::deployment::DeploymentId;
 use kidp_core::wire::DeploymentStatus;
+use kube::ResourceExt;
 use kube::runtime::reflector::Lookup;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
@@ -29,13 +30,27 @@ pub fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &ser
     .unwrap()
 }
 
-/// A database of Team `payments`.
-pub fn database(name: &str) -> Database {
+fn service<K: ServiceResource>(name: &str, engine: &str, version: &str) -> K {
     let spec = json!({
-        "owner": {"kind": "Team", "name": "payments"}, "engine": "postgresql", "version": "15",
+        "owner": {"kind": "Team", "name": "payments"}, "engine": engine, "version": version,
         "storage": {"size": "1Gi"},
     });
-    object("Database", name, &spec)
+    object(K::TYPE.as_str(), name, &spec)
+}
+
+/// A database of Team `payments`.
+pub fn database(name: &str) -> Database {
+    service(name, "postgresql", "15")
+}
+
+/// A cache of Team `payments`.
+pub fn cache(name: &str) -> Cache {
+    service(name, "redis", "7")
+}
+
+/// A message queue of Team `payments`.
+pub fn message_queue(name: &str) -> MessageQueue {
+    service(name, "rabbitmq", "4")
 }
 
 /// A ready broker.
@@ -51,24 +66,18 @@ pub fn broker(name: &str, key: Option<String>) -> Broker {
     broker
 }
 
-/// The id that broker `eu` has for the database.
-pub fn id_at_eu(database: &Database) -> DeploymentId {
-    let name = database.metadata.name.as_deref().unwrap();
-    DeploymentId::derive(
-        "eu",
-        "shop",
-        "Database",
-        name,
-        database.metadata.uid.as_deref().unwrap(),
-    )
+/// The id that broker `eu` has for the resource.
+pub fn id_at_eu<K: ServiceResource>(resource: &K) -> DeploymentId {
+    let (name, uid) = (resource.name_any(), resource.meta().uid.clone().unwrap());
+    DeploymentId::derive("eu", "shop", K::TYPE.as_str(), &name, &uid)
 }
 
-/// What broker `eu` says of the database when all is well.
-pub fn answer(database: &Database) -> DeploymentStatus {
+/// What broker `eu` says of the resource when all is well.
+pub fn answer<K: ServiceResource>(resource: &K) -> DeploymentStatus {
     serde_json::from_value(json!({
-        "deploymentId": id_at_eu(database), "resourceType": "Database",
-        "resourceName": database.metadata.name, "namespace": "shop", "phase": "Ready",
-        "resourceGeneration": 1, "observedGeneration": 1, "spec": database.spec.instance(),
+        "deploymentId": id_at_eu(resource), "resourceType": K::TYPE,
+        "resourceName": resource.name_any(), "namespace": "shop", "phase": "Ready",
+        "resourceGeneration": 1, "observedGeneration": 1, "spec": resource.instance(),
         "endpoint": "orders-postgresql.shop.svc", "port": 5432, "connectionSecret": "orders-connection",
     }))
     .unwrap()

@@ -177,7 +177,7 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
         &env,
     )
     .await?;
-    for name in ["cel", "host", "pods"] {
+    for name in ["cel", "engines", "host", "pods"] {
         if name == "pods" && !cluster.is_devcluster() {
             progress.note(
                 "pods: the images of this checkout cannot be put on a cluster that is not the devcluster",

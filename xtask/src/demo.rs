@@ -136,7 +136,7 @@ async fn life_of_a_database(
     for (step, at) in watch_steps(client, began).await? {
         println!("    {:>6.2}s  {step}", at.as_secs_f64());
     }
-    let ready = fixtures::wait_ready(client, NAMESPACE, NAME).await?;
+    let ready = fixtures::wait_ready::<Database>(client, NAMESPACE, NAME).await?;
     if cluster.is_devcluster() {
         show_with_kubectl(cluster).await;
     }
@@ -162,7 +162,7 @@ async fn life_of_a_database(
                 doing: "deleting the database".into(),
                 source: source.into(),
             })?;
-        fixtures::wait_clean(client, NAMESPACE, NAME).await
+        fixtures::wait_clean::<Database>(client, NAMESPACE, NAME).await
     };
     progress
         .step("Database object deleted, everything of it gone", remove)

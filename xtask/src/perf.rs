@@ -95,7 +95,7 @@ impl Bench {
         api.delete(name, &DeleteParams::default())
             .await
             .map_err(|e| PerfError::Document(e.to_string()))?;
-        fixtures::wait_clean(&self.client, NAMESPACE, name).await?;
+        fixtures::wait_clean::<Database>(&self.client, NAMESPACE, name).await?;
         Ok(took)
     }
 
@@ -122,7 +122,7 @@ impl Bench {
             .args(["delete", "pvc", "-n", NAMESPACE, "--all", "--wait=true"])
             .timeout(LIMIT);
         claims.output().await?;
-        fixtures::wait_clean(&self.client, NAMESPACE, name).await?;
+        fixtures::wait_clean::<Database>(&self.client, NAMESPACE, name).await?;
         Ok(took)
     }
 }
@@ -262,7 +262,7 @@ async fn records_writes(bench: &Bench, platform: &host::Platform) -> Result<Vec<
     platform.operator_api.reset();
     platform.broker_api.reset();
     fixtures::create(&bench.client, &fixtures::database(NAMESPACE, COUNTED)?).await?;
-    fixtures::wait_ready(&bench.client, NAMESPACE, COUNTED).await?;
+    fixtures::wait_ready::<Database>(&bench.client, NAMESPACE, COUNTED).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let writes = [platform.operator_api.writes(), platform.broker_api.writes()].concat();
     Ok(writes.iter().map(kidp_e2e::proxy::Write::short).collect())
@@ -273,7 +273,7 @@ async fn fixtures_clean(bench: &Bench) -> Result<(), PerfError> {
     api.delete(COUNTED, &DeleteParams::default())
         .await
         .map_err(|e| PerfError::Document(e.to_string()))?;
-    Ok(fixtures::wait_clean(&bench.client, NAMESPACE, COUNTED).await?)
+    Ok(fixtures::wait_clean::<Database>(&bench.client, NAMESPACE, COUNTED).await?)
 }
 
 fn report(

@@ -20,6 +20,8 @@ use super::LocalRef;
     derive = "PartialEq",
     printcolumn = r#"{"name":"Team","type":"string","jsonPath":".spec.teamRef.name"}"#,
     printcolumn = r#"{"name":"Databases","type":"integer","jsonPath":".status.databases"}"#,
+    printcolumn = r#"{"name":"Caches","type":"integer","jsonPath":".status.caches"}"#,
+    printcolumn = r#"{"name":"Queues","type":"integer","jsonPath":".status.messageQueues"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -37,6 +39,10 @@ pub struct ApplicationSpec {
 pub struct ApplicationStatus {
     /// Databases owned.
     pub databases: u32,
+    /// Caches owned.
+    pub caches: u32,
+    /// Message queues owned.
+    pub message_queues: u32,
     /// Ready, Reconciling and Stalled, as kstatus reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -1,12 +1,16 @@
 //! The custom resources: what a user writes and what a controller answers.
 //!
-//! One file a kind. Rules that the API server can check are CEL in the schema, so that a bad object is refused
+//! One file a kind; the kinds that a broker serves share one definition, [`ServiceResource`]. Rules that the API server can check are CEL in the schema, so that a bad object is refused
 //! with the field named before any controller sees it.
 
 mod application;
 mod broker;
+mod cache;
 mod database;
+mod message_queue;
+mod service;
 mod service_instance;
+mod service_kind;
 mod team;
 mod tenant;
 
@@ -15,7 +19,10 @@ pub use broker::{
     Authentication, AuthenticationType, Broker, BrokerPhase, BrokerSpec, BrokerStatus, Capability,
     HealthCheck, SecretRef,
 };
-pub use database::{CostStatus, Database, DatabaseSpec, DatabaseStatus, LocalRef, Phase, Target};
+pub use cache::{Cache, CacheSpec};
+pub use database::{Database, DatabaseSpec};
+pub use message_queue::{MessageQueue, MessageQueueSpec};
+pub use service::{CostStatus, LocalRef, Phase, ResourceStatus, ServiceResource, Target};
 pub use service_instance::{OutboxEntry, ServiceInstance, ServiceInstanceSpec, ServiceInstanceStatus};
 pub use team::{Budget, Team, TeamQuotas, TeamSpec, TeamStatus};
 pub use tenant::{Tenant, TenantQuotas, TenantSpec, TenantStatus};
@@ -31,6 +38,8 @@ pub fn operator_crds() -> Vec<CustomResourceDefinition> {
         Application::crd(),
         Broker::crd(),
         Database::crd(),
+        Cache::crd(),
+        MessageQueue::crd(),
     ]
 }
 

@@ -21,6 +21,8 @@ use super::LocalRef;
     printcolumn = r#"{"name":"Display Name","type":"string","jsonPath":".spec.displayName"}"#,
     printcolumn = r#"{"name":"Tenant","type":"string","jsonPath":".spec.tenantRef.name"}"#,
     printcolumn = r#"{"name":"Databases","type":"integer","jsonPath":".status.databases"}"#,
+    printcolumn = r#"{"name":"Caches","type":"integer","jsonPath":".status.caches"}"#,
+    printcolumn = r#"{"name":"Queues","type":"integer","jsonPath":".status.messageQueues"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -88,6 +90,10 @@ pub struct TeamQuotas {
 pub struct TeamStatus {
     /// Databases owned, directly or through an application.
     pub databases: u32,
+    /// Caches owned, directly or through an application.
+    pub caches: u32,
+    /// Message queues owned, directly or through an application.
+    pub message_queues: u32,
     /// Applications owned.
     pub applications: u32,
     /// Ready, Reconciling and Stalled, as kstatus reads them.

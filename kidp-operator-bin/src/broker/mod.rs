@@ -45,7 +45,7 @@ pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action,
     };
     let active = ctx
         .caches
-        .databases_of_broker(&namespace_of(broker.as_ref()), &broker.name_any());
+        .resources_of_broker(&namespace_of(broker.as_ref()), &broker.name_any());
     let active = u32::try_from(active.len()).unwrap_or(u32::MAX);
     let next = status::next(&broker, &health, active, jiff::Timestamp::now());
     let wait = jitter(status::interval(&broker, next.phase, health.failures));

@@ -3,10 +3,11 @@
 use super::*;
 use crate::cache::{Writers, caches};
 use crate::queues::{Receivers, queues};
-use crate::testing::{broker, database, fill, id_at_eu};
+use crate::testing::{broker, cache, database, fill, id_at_eu};
 use axum::body::Body;
 use axum::http::Request;
 use kidp_callback::{SigningKey, sign};
+use kidp_core::instance::ResourceType;
 use tower::ServiceExt;
 
 struct Fixture {
@@ -26,6 +27,7 @@ fn fixture() -> Fixture {
     let status = db.status.get_or_insert_default();
     status.observed_generation = Some(2);
     fill(&mut writers.databases, [db]);
+    fill(&mut writers.caches, [cache("orders")]);
     fill(
         &mut writers.brokers,
         [
@@ -181,6 +183,24 @@ async fn only_the_right_broker_can_hint_at_the_right_deployment() {
     let (headers, body) = good("m3", &old);
     assert_eq!(fixture.code(headers, body).await, 204, "older than what is known");
     assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn a_callback_reaches_the_kind_that_it_is_about() {
+    let mut fixture = fixture();
+    let mut about = message();
+    about.resource_type = ResourceType::Cache;
+    let (headers, body) = good("m1", &about);
+    assert_eq!(
+        fixture.code(headers, body).await,
+        404,
+        "the cache of that name has another id"
+    );
+    about.deployment_id = id_at_eu(&cache("orders"));
+    let (headers, body) = good("m2", &about);
+    assert_eq!(fixture.code(headers, body).await, 204);
+    assert_eq!(fixture.hinted(), 0, "the database is left alone");
+    assert!(fixture.receivers.caches.try_recv().is_ok());
 }
 
 #[tokio::test]

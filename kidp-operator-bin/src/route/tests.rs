@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::cache::{Writers, caches};
-use crate::testing::{broker, database, fill, object};
-use kidp_core::crd::LocalRef;
+use crate::testing::{broker, cache, database, fill, message_queue, object};
+use kidp_core::crd::{Cache, Database, LocalRef, MessageQueue, ServiceResource};
+use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::instance::ResourceType;
 use serde_json::json;
 
 fn team_named(name: &str) -> Team {
@@ -18,14 +20,14 @@ fn shop_app() -> Application {
     )
 }
 
-fn placed(mut db: Database, phase: Phase) -> Database {
-    let status = db.status.get_or_insert_default();
+fn placed<K: ServiceResource>(mut resource: K, phase: Phase) -> K {
+    let status = resource.status_mut().get_or_insert_default();
     status.phase = phase;
     status.broker_ref = Some(LocalRef {
         name: "eu".into(),
         namespace: None,
     });
-    db
+    resource
 }
 
 fn filled(databases: Vec<Database>) -> (Caches, Writers) {
@@ -36,11 +38,19 @@ fn filled(databases: Vec<Database>) -> (Caches, Writers) {
     (readers, writers)
 }
 
+fn short(kind: ResourceType) -> &'static str {
+    match kind {
+        ResourceType::Database => "db",
+        ResourceType::Cache => "cache",
+        ResourceType::MessageQueue => "mq",
+    }
+}
+
 fn names(triggers: &[Trigger]) -> Vec<String> {
     let mut names: Vec<_> = triggers
         .iter()
         .map(|t| match t {
-            Trigger::Database(r) => format!("db/{}", r.name),
+            Trigger::Resource(key) => format!("{}/{}", short(key.kind), key.name),
             Trigger::Team(r) => format!("team/{}", r.name),
             Trigger::Application(r) => format!("app/{}", r.name),
             Trigger::Tenant(r) => format!("tenant/{}", r.name),
@@ -167,4 +177,36 @@ fn teams_and_tenants_tell_each_other() {
     );
     let told = names(&Team::route((None, Some(&team)), &caches));
     assert_eq!(told, ["app/shop", "team/payments", "tenant/acme"]);
+}
+
+#[test]
+fn kinds_of_one_name_are_told_apart_and_hear_of_the_same_things() {
+    let (caches, mut writers) = filled(vec![database("one")]);
+    fill(&mut writers.caches, [cache("one")]);
+    fill(&mut writers.message_queues, [message_queue("one")]);
+    assert_eq!(
+        names(&Cache::route((None, Some(&cache("one"))), &caches)),
+        ["cache/one", "team/payments"]
+    );
+    let busy = placed(message_queue("two"), Phase::Provisioning);
+    assert_eq!(
+        names(&MessageQueue::route((Some(&busy), None), &caches)),
+        ["cache/one", "db/one", "team/payments"],
+        "a free place is anybody's"
+    );
+    let ready = broker("eu", None);
+    assert_eq!(
+        names(&Broker::route((None, Some(&ready)), &caches)),
+        ["broker/eu", "cache/one", "db/one", "mq/one"]
+    );
+    let team = team_named("payments");
+    let told = names(&Team::route((None, Some(&team)), &caches));
+    assert_eq!(
+        told,
+        ["app/shop", "cache/one", "db/one", "mq/one", "team/payments"]
+    );
+    let mut own = cache("one");
+    own.finalizers_mut().push(DATABASE_FINALIZER.to_owned());
+    let told = names(&Cache::route((Some(&own), Some(&own)), &caches));
+    assert_eq!(told, ["cache/one"], "the finalizer of another kind is none");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::caches;
-use crate::testing::{database, fill, object};
+use crate::testing::{cache, database, fill, message_queue, object};
 use kidp_core::conditions::{READY, RECONCILING, is_true};
 use serde_json::json;
 
@@ -15,6 +15,11 @@ fn a_team_counts_what_it_owns_directly_and_through_applications() {
     let mut elsewhere = database("c");
     elsewhere.spec.owner.namespace = Some("other".into());
     fill(&mut writers.databases, [database("a"), via_app, elsewhere]);
+    let mut queue = message_queue("d");
+    queue.spec.owner.kind = OwnerKind::Application;
+    queue.spec.owner.name = "shop".into();
+    fill(&mut writers.caches, [cache("a")]);
+    fill(&mut writers.message_queues, [queue]);
     let app: Application = object(
         "Application",
         "shop",
@@ -30,9 +35,13 @@ fn a_team_counts_what_it_owns_directly_and_through_applications() {
 
     let status = team.next(&readers, Timestamp::UNIX_EPOCH);
     assert_eq!((status.databases, status.applications), (2, 1));
+    assert_eq!((status.caches, status.message_queues), (1, 1));
     assert!(is_true(&status.conditions, READY) && status.observed_generation == Some(1));
     let app_status = Counted::next(&app, &readers, Timestamp::UNIX_EPOCH);
-    assert_eq!(app_status.databases, 1);
+    assert_eq!(
+        (app_status.databases, app_status.caches, app_status.message_queues),
+        (1, 0, 1)
+    );
     assert!(is_true(&app_status.conditions, READY));
 
     team.status = Some(status.clone());

@@ -12,13 +12,11 @@
 use std::sync::Arc;
 
 use kidp_core::conditions::Statement;
-use kidp_core::crd::Database;
-use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::crd::ServiceResource;
 use kidp_core::problem::Problem;
 use kidp_core::wire::DeprovisionRequest;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 
 use super::place::Placement;
 use super::plan::{Removal, plan_removal};
@@ -29,6 +27,7 @@ use crate::broker_client::{BrokerClient, BrokerError};
 use crate::cache::namespace_of;
 use crate::context::Context;
 use crate::events::truncated;
+use crate::kind::ResourceKey;
 use crate::kube_io;
 
 /// How far the removal is.
@@ -45,22 +44,22 @@ enum Progress {
 }
 
 /// Takes a deletion one step further.
-pub async fn run(database: &Arc<Database>, ctx: &Context) -> Result<Action, Error> {
-    if !database.finalizers().iter().any(|f| f == DATABASE_FINALIZER) {
+pub async fn run<K: ServiceResource>(resource: &Arc<K>, ctx: &Context) -> Result<Action, Error> {
+    if !resource.finalizers().iter().any(|f| f == K::FINALIZER) {
         return Ok(Action::await_change());
     }
-    let Some(placement) = Placement::of(database)? else {
-        return release(database, "no broker was asked for it", ctx).await;
+    let Some(placement) = Placement::of(resource.as_ref())? else {
+        return release(resource, "no broker was asked for it", ctx).await;
     };
-    if database
+    if resource
         .annotations()
         .get(ABANDON_ANNOTATION)
         .is_some_and(|v| v == "true")
     {
-        return release(database, "abandoned by annotation", ctx).await;
+        return release(resource, "abandoned by annotation", ctx).await;
     }
-    let (say, stalled, pace_of) = match remove(database, &placement, ctx).await {
-        Progress::Gone => return release(database, "the broker confirmed that it is gone", ctx).await,
+    let (say, stalled, pace_of) = match remove(resource.as_ref(), &placement, ctx).await {
+        Progress::Gone => return release(resource, "the broker confirmed that it is gone", ctx).await,
         Progress::UnderWay => {
             let message = format!("broker `{}` removes the instance", placement.name);
             (Statement::new("Deprovisioning", message), false, Pace::Poll)
@@ -76,24 +75,24 @@ pub async fn run(database: &Arc<Database>, ctx: &Context) -> Result<Action, Erro
         Progress::Unavailable(say) => (say, false, Pace::BackOff),
     };
     write(
-        database,
-        deleting(database, &say, stalled, jiff::Timestamp::now()),
+        resource,
+        deleting(resource.as_ref(), &say, stalled, jiff::Timestamp::now()),
         ctx,
     )
     .await?;
-    Ok(Action::requeue(pace(database, pace_of, ctx)))
+    Ok(Action::requeue(pace(resource.as_ref(), pace_of, ctx)))
 }
 
-async fn release(database: &Arc<Database>, why: &str, ctx: &Context) -> Result<Action, Error> {
-    let key = ObjectRef::from_obj(database.as_ref());
-    kube_io::remove_finalizer(&ctx.client, database.as_ref(), DATABASE_FINALIZER).await?;
-    tracing::info!(database = %key, why, "released");
+async fn release<K: ServiceResource>(resource: &Arc<K>, why: &str, ctx: &Context) -> Result<Action, Error> {
+    let key = ResourceKey::of(resource.as_ref());
+    kube_io::remove_finalizer(&ctx.client, resource.as_ref(), K::FINALIZER).await?;
+    tracing::info!(resource = %key, why, "released");
     ctx.polls.reset(&key);
     ctx.failures.reset(&key);
     Ok(Action::await_change())
 }
 
-async fn remove(database: &Database, placement: &Placement, ctx: &Context) -> Progress {
+async fn remove<K: ServiceResource>(resource: &K, placement: &Placement, ctx: &Context) -> Progress {
     let client = match provision::connect(placement, ctx).await {
         Ok((client, _)) => client,
         Err(error) => {
@@ -101,7 +100,7 @@ async fn remove(database: &Database, placement: &Placement, ctx: &Context) -> Pr
             return Progress::Unavailable(Statement::new("BrokerUnavailable", message));
         }
     };
-    match exchange(&client, database, placement, ctx).await {
+    match exchange(&client, resource, placement, ctx).await {
         Ok(progress) => progress,
         Err(BrokerError::Refused(problem)) if !problem.error.is_retryable() => Progress::Refused(problem),
         Err(error) => {
@@ -111,9 +110,9 @@ async fn remove(database: &Database, placement: &Placement, ctx: &Context) -> Pr
     }
 }
 
-async fn exchange(
+async fn exchange<K: ServiceResource>(
     client: &BrokerClient,
-    database: &Database,
+    resource: &K,
     placement: &Placement,
     ctx: &Context,
 ) -> Result<Progress, BrokerError> {
@@ -124,8 +123,8 @@ async fn exchange(
         Removal::Ask => {
             let request = DeprovisionRequest {
                 deployment_id: placement.id.clone(),
-                namespace: Some(namespace_of(database)),
-                deletion_policy: Some(database.spec.deletion_policy),
+                namespace: Some(namespace_of(resource)),
+                deletion_policy: Some(resource.deletion_policy()),
             };
             match client.deprovision(&request).await? {
                 Some(_) => Ok(Progress::UnderWay),

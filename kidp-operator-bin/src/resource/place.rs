@@ -1,21 +1,20 @@
-//! The choice of a broker, made once for a database and then read from its status.
+//! The choice of a broker, made once for a resource and then read from its status.
 
 use jiff::Timestamp;
 use kidp_core::conditions::Statement;
-use kidp_core::crd::{Broker, Database, LocalRef};
+use kidp_core::crd::{Broker, LocalRef, ServiceResource};
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::ResourceType;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use super::dereference::Owner;
 use super::status::Outcome;
 use super::{Error, validate};
-use crate::cache::{heartbeat_of, namespace_of, placed_at};
+use crate::cache::{heartbeat_of, namespace_of};
 use crate::context::Context;
+use crate::kind::{AnyResource, ResourceKey};
 use crate::select::{Candidate, PlacementRequest, select_broker};
 
-/// Where a database is, or is about to be.
+/// Where a resource is, or is about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Namespace of the `Broker` object.
@@ -29,17 +28,15 @@ pub struct Placement {
 impl Placement {
     /// The placement in the status, if there is one. The id is derived, not read: a status that somebody edited
     /// must not make the operator touch another instance.
-    pub fn of(database: &Database) -> Result<Option<Self>, Error> {
-        placed_at(database)
-            .map(|(namespace, name)| Self::at(database, namespace, name))
+    pub fn of<K: ServiceResource>(resource: &K) -> Result<Option<Self>, Error> {
+        resource
+            .placed_at()
+            .map(|(namespace, name)| Self::at(resource, namespace, name))
             .transpose()
     }
 
-    fn at(database: &Database, namespace: String, name: String) -> Result<Self, Error> {
-        let uid = database.uid().ok_or(Error::Identity("uid"))?;
-        let own = database.namespace().ok_or(Error::Identity("namespace"))?;
-        let kind = ResourceType::Database.as_str();
-        let id = DeploymentId::derive(&name, &own, kind, &database.name_any(), &uid);
+    fn at<K: ServiceResource>(resource: &K, namespace: String, name: String) -> Result<Self, Error> {
+        let id = resource.deployment_at(&name).ok_or(Error::Identity)?;
         Ok(Self { namespace, name, id })
     }
 
@@ -53,7 +50,11 @@ impl Placement {
 }
 
 /// Chooses a broker, or says why there is none.
-pub fn run(database: &Database, owner: &Owner, ctx: &Context) -> Result<Result<Placement, Outcome>, Error> {
+pub fn run<K: ServiceResource>(
+    resource: &K,
+    owner: &Owner,
+    ctx: &Context,
+) -> Result<Result<Placement, Outcome>, Error> {
     if let Owner::Missing(message) = owner {
         return Ok(Err(Outcome::Waiting(Statement::new(
             "OwnerNotFound",
@@ -61,11 +62,11 @@ pub fn run(database: &Database, owner: &Owner, ctx: &Context) -> Result<Result<P
         ))));
     }
     let request = PlacementRequest {
-        resource_type: ResourceType::Database,
-        engine: database.spec.engine,
-        target: database.spec.target.clone(),
+        resource_type: K::TYPE,
+        engine: resource.engine(),
+        target: resource.target().cloned(),
     };
-    let key = ObjectRef::from_obj(database);
+    let key = ResourceKey::of(resource);
     let selection = ctx.placements.decide(&key, &ctx.caches, |active| {
         let brokers = ctx.caches.brokers.state();
         let candidates = brokers
@@ -77,7 +78,7 @@ pub fn run(database: &Database, owner: &Owner, ctx: &Context) -> Result<Result<P
         (selection.chosen.clone(), selection)
     });
     match selection.chosen {
-        Some((namespace, name)) => Placement::at(database, namespace, name).map(Ok),
+        Some((namespace, name)) => Placement::at(resource, namespace, name).map(Ok),
         None => Ok(Err(validate::refusal(&request, &selection))),
     }
 }

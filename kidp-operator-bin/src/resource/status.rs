@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kidp_core::conditions::{self, Statement};
-use kidp_core::crd::{Database, DatabaseStatus, LocalRef, Phase};
+use kidp_core::crd::{LocalRef, Phase, ResourceStatus, ServiceResource};
 use kidp_core::wire::DeploymentStatus;
 
 use super::place::Placement;
@@ -66,15 +66,15 @@ pub fn unavailable(broker: &str) -> Statement {
     )
 }
 
-/// The status that `outcome` means for `database`. Equal to the present one when nothing is new.
-pub fn next(
-    database: &Database,
+/// The status that `outcome` means for `resource`. Equal to the present one when nothing is new.
+pub fn next<K: ServiceResource>(
+    resource: &K,
     placement: Option<&Placement>,
     outcome: &Outcome,
     now: Timestamp,
-) -> DatabaseStatus {
-    let old = database.status.clone().unwrap_or_default();
-    let generation = database.metadata.generation.unwrap_or_default();
+) -> ResourceStatus {
+    let old = resource.status().cloned().unwrap_or_default();
+    let generation = resource.meta().generation.unwrap_or_default();
     let mut next = old.clone();
     let conditions = match outcome {
         Outcome::Waiting(say) => {
@@ -92,13 +92,19 @@ pub fn next(
         Outcome::Ready(found) => {
             next.phase = Phase::Ready;
             connect(&mut next, found);
-            let say = Statement::new("Provisioned", "the database accepts connections");
+            let say = Statement::new(
+                "Provisioned",
+                format!("the {} accepts connections", K::TYPE.noun()),
+            );
             conditions::ready(&say, generation, now)
         }
         Outcome::Drifted(found) => {
             next.phase = Phase::DriftDetected;
             connect(&mut next, found);
-            let say = "the database accepts connections, and differs from its spec";
+            let say = format!(
+                "the {} accepts connections, and differs from its spec",
+                K::TYPE.noun()
+            );
             conditions::ready(&Statement::new("DriftDetected", say), generation, now)
         }
         Outcome::Held(found) => {
@@ -108,7 +114,7 @@ pub fn next(
             conditions::stalled(&say, generation, now)
         }
         Outcome::Unavailable { say, failures } => {
-            // A database does not stop because its broker cannot be asked, and one missed answer is no news.
+            // A service does not stop because its broker cannot be asked, and one missed answer is no news.
             let served = matches!(old.phase, Phase::Ready | Phase::DriftDetected)
                 && old.observed_generation == Some(generation);
             if served || *failures < PATIENCE {
@@ -119,7 +125,7 @@ pub fn next(
         }
     };
     if let Some(placement) = placement {
-        next.broker_ref = Some(placement.reference(&namespace_of(database)));
+        next.broker_ref = Some(placement.reference(&namespace_of(resource)));
         next.deployment_id = Some(placement.id.to_string());
     }
     next.conditions = conditions::carry_over(&old.conditions, conditions);
@@ -132,7 +138,7 @@ fn in_progress(placement: Option<&Placement>) -> Statement {
     Statement::new("Provisioning", format!("broker `{broker}` is at work on it"))
 }
 
-fn connect(status: &mut DatabaseStatus, found: &DeploymentStatus) {
+fn connect(status: &mut ResourceStatus, found: &DeploymentStatus) {
     status.endpoint.clone_from(&found.endpoint);
     status.port = found.port;
     status.connection_secret_ref = found.connection_secret.clone().map(|name| LocalRef {
@@ -141,10 +147,15 @@ fn connect(status: &mut DatabaseStatus, found: &DeploymentStatus) {
     });
 }
 
-/// The status of a database that is being deleted, and why it is not gone yet.
-pub fn deleting(database: &Database, say: &Statement, stalled: bool, now: Timestamp) -> DatabaseStatus {
-    let mut next = database.status.clone().unwrap_or_default();
-    let generation = database.metadata.generation.unwrap_or_default();
+/// The status of a resource that is being deleted, and why it is not gone yet.
+pub fn deleting<K: ServiceResource>(
+    resource: &K,
+    say: &Statement,
+    stalled: bool,
+    now: Timestamp,
+) -> ResourceStatus {
+    let mut next = resource.status().cloned().unwrap_or_default();
+    let generation = resource.meta().generation.unwrap_or_default();
     let conditions = if stalled {
         conditions::stalled(say, generation, now)
     } else {

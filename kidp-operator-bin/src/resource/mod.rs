@@ -1,4 +1,5 @@
-//! The database reconciler: from a `Database` object to an instance at a broker, and back to nothing.
+//! The reconciler of every kind of service: from a `Database`, `Cache` or `MessageQueue` object to an instance at a
+//! broker, and back to nothing. It is generic over [`Served`]; no step knows which kind it has.
 //!
 //! # Flow
 //! One reconcile looks at one object and takes it as far as it goes:
@@ -47,17 +48,16 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kidp_core::crd::{Database, Phase};
-use kidp_core::group::DATABASE_FINALIZER;
+use kidp_core::crd::{Phase, ResourceStatus, ServiceResource};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use thiserror::Error;
 
 use crate::backoff::{exponential, jitter};
-use crate::cache::phase_of;
 use crate::context::Context;
 use crate::events;
+use crate::kind::{AnyResource, ResourceKey, Served};
 use crate::kube_io::{self, WriteError};
 use place::Placement;
 use status::{Outcome, Pace};
@@ -75,30 +75,30 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The object has no namespace, name or UID, so the API server never saw it. Not retried.
-    #[error("the object has no {0}")]
-    Identity(&'static str),
+    #[error("the object has no namespace, name or UID")]
+    Identity,
 }
 
-/// Looks at one database and takes it as far as it goes.
-pub async fn reconcile(database: Arc<Database>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if database.metadata.deletion_timestamp.is_some() {
-        return cleanup::run(&database, &ctx).await;
+/// Looks at one resource and takes it as far as it goes.
+pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if resource.is_deleting() {
+        return cleanup::run(&resource, &ctx).await;
     }
-    let mut current = database;
-    if !current.finalizers().iter().any(|f| f == DATABASE_FINALIZER) {
-        current = Arc::new(kube_io::add_finalizer(&ctx.client, current.as_ref(), DATABASE_FINALIZER).await?);
+    let mut current = resource;
+    if !current.finalizers().iter().any(|f| f == K::FINALIZER) {
+        current = Arc::new(kube_io::add_finalizer(&ctx.client, current.as_ref(), K::FINALIZER).await?);
     }
-    let owner = dereference::owner(&current, &ctx.caches);
-    let outcome = match Placement::of(&current)? {
-        Some(placement) => provision::advance(&current, &placement, &owner, &ctx).await,
-        None => match place::run(&current, &owner, &ctx)? {
+    let owner = dereference::owner(current.as_ref(), &ctx.caches);
+    let outcome = match Placement::of(current.as_ref())? {
+        Some(placement) => provision::advance(current.as_ref(), &placement, &owner, &ctx).await,
+        None => match place::run(current.as_ref(), &owner, &ctx)? {
             Ok(placement) => {
                 let now = jiff::Timestamp::now();
-                let planned = status::next(&current, Some(&placement), &Outcome::InProgress, now);
+                let planned = status::next(current.as_ref(), Some(&placement), &Outcome::InProgress, now);
                 current = write(&current, planned, &ctx).await.inspect_err(|_| {
-                    ctx.placements.forget(&ObjectRef::from_obj(current.as_ref()));
+                    ctx.placements.forget(&ResourceKey::of(current.as_ref()));
                 })?;
-                provision::submit(&current, &placement, &owner, &ctx).await
+                provision::submit(current.as_ref(), &placement, &owner, &ctx).await
             }
             Err(outcome) => outcome,
         },
@@ -107,23 +107,28 @@ pub async fn reconcile(database: Arc<Database>, ctx: Arc<Context>) -> Result<Act
 }
 
 /// Records the outcome and says when to look again.
-async fn settle(database: &Arc<Database>, outcome: &Outcome, ctx: &Context) -> Result<Action, Error> {
-    let placement = Placement::of(database)?;
-    let next = status::next(database, placement.as_ref(), outcome, jiff::Timestamp::now());
-    let written = write(database, next, ctx).await?;
-    if !Arc::ptr_eq(&written, database) {
-        catch_up(database, ctx).await;
+async fn settle<K: Served>(resource: &Arc<K>, outcome: &Outcome, ctx: &Context) -> Result<Action, Error> {
+    let placement = Placement::of(resource.as_ref())?;
+    let next = status::next(
+        resource.as_ref(),
+        placement.as_ref(),
+        outcome,
+        jiff::Timestamp::now(),
+    );
+    let written = write(resource, next, ctx).await?;
+    if !Arc::ptr_eq(&written, resource) {
+        catch_up(resource.as_ref(), ctx).await;
     }
-    Ok(Action::requeue(pace(database, outcome.pace(), ctx)))
+    Ok(Action::requeue(pace(resource.as_ref(), outcome.pace(), ctx)))
 }
 
 /// Waits a moment for the watch to bring what was just written, so that a trigger that is queued already does not
 /// decide on the copy from before. Correctness does not rest on it: an old copy cannot be written from.
-async fn catch_up(before: &Database, ctx: &Context) {
+async fn catch_up<K: Served>(before: &K, ctx: &Context) {
     let key = ObjectRef::from_obj(before);
-    let old = |now: Arc<Database>| now.resource_version() == before.resource_version();
+    let old = |now: Arc<K>| now.resource_version() == before.resource_version();
     for _ in 0..20 {
-        if !ctx.caches.databases.get(&key).is_some_and(old) {
+        if !K::store(&ctx.caches).get(&key).is_some_and(old) {
             return;
         }
         tokio::time::sleep(CATCH_UP / 20).await;
@@ -131,32 +136,32 @@ async fn catch_up(before: &Database, ctx: &Context) {
 }
 
 /// Writes the status if it says something new, and tells of a transition.
-async fn write(
-    database: &Arc<Database>,
-    next: kidp_core::crd::DatabaseStatus,
+async fn write<K: ServiceResource>(
+    resource: &Arc<K>,
+    next: ResourceStatus,
     ctx: &Context,
-) -> Result<Arc<Database>, WriteError> {
-    if database.status.as_ref() == Some(&next) {
-        return Ok(Arc::clone(database));
+) -> Result<Arc<K>, WriteError> {
+    if resource.status() == Some(&next) {
+        return Ok(Arc::clone(resource));
     }
-    let old = phase_of(database);
-    let written = kube_io::apply_status(&ctx.client, database.as_ref(), &next).await?;
+    let old = resource.phase();
+    let written = kube_io::apply_status(&ctx.client, resource.as_ref(), &next).await?;
     let note = next
         .conditions
         .first()
         .map(|c| c.message.clone())
         .unwrap_or_default();
-    tracing::info!(database = %ObjectRef::from_obj(database.as_ref()), phase = ?next.phase, %note, "status");
+    tracing::info!(resource = %ResourceKey::of(resource.as_ref()), phase = ?next.phase, %note, "status");
     events::transition(&ctx.recorder, &written, old, next.phase, &note).await;
     if old != Phase::Provisioning || next.phase != Phase::Provisioning {
-        ctx.polls.reset(&ObjectRef::from_obj(&written));
+        ctx.polls.reset(&ResourceKey::of(&written));
     }
     Ok(Arc::new(written))
 }
 
 /// When to look again: soon and ever later while something is under way, seldom when it is settled.
-fn pace(database: &Database, pace: Pace, ctx: &Context) -> Duration {
-    let key = ObjectRef::from_obj(database);
+fn pace<K: ServiceResource>(resource: &K, pace: Pace, ctx: &Context) -> Duration {
+    let key = ResourceKey::of(resource);
     let waits = ctx.waits;
     if pace != Pace::BackOff {
         ctx.failures.reset(&key);
@@ -172,13 +177,13 @@ fn pace(database: &Database, pace: Pace, ctx: &Context) -> Duration {
 }
 
 /// When to look again after a reconcile that ended early.
-pub fn error_policy(database: &Database, error: &Error, ctx: &Context) -> Action {
-    let key = ObjectRef::from_obj(database);
+pub fn error_policy<K: ServiceResource>(resource: &K, error: &Error, ctx: &Context) -> Action {
+    let key = ResourceKey::of(resource);
     match error {
-        Error::Identity(_) | Error::Write(WriteError::Gone) => Action::await_change(),
+        Error::Identity | Error::Write(WriteError::Gone) => Action::await_change(),
         Error::Write(WriteError::Conflict) => Action::requeue(jitter(CATCH_UP)),
         Error::Write(WriteError::Api(_) | WriteError::Timeout) => {
-            tracing::warn!(database = %key, %error, "reconcile failed, trying again");
+            tracing::warn!(resource = %key, %error, "reconcile failed, trying again");
             let attempt = ctx.failures.next(key);
             Action::requeue(jitter(exponential(
                 attempt,

@@ -1,12 +1,10 @@
 //! The exchange with the broker: ask, plan, submit.
 
 use kidp_core::conditions::Statement;
-use kidp_core::crd::{Broker, Database};
+use kidp_core::crd::{Broker, ServiceResource};
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::ResourceType;
 use kidp_core::wire::{Accepted, ProvisionRequest};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use super::dereference::Owner;
 use super::place::Placement;
@@ -18,12 +16,13 @@ use crate::broker_client::{BrokerClient, BrokerError};
 use crate::cache::namespace_of;
 use crate::context::Context;
 use crate::events::truncated;
+use crate::kind::ResourceKey;
 
-fn wanted(database: &Database, id: &DeploymentId) -> Wanted {
+fn wanted<K: ServiceResource>(resource: &K, id: &DeploymentId) -> Wanted {
     Wanted {
         id: id.clone(),
-        generation: database.metadata.generation.unwrap_or_default(),
-        spec: database.spec.instance(),
+        generation: resource.meta().generation.unwrap_or_default(),
+        spec: resource.instance(),
     }
 }
 
@@ -40,18 +39,23 @@ pub async fn connect(
     Ok((client, broker))
 }
 
-/// Takes a placed database one step further.
-pub async fn advance(database: &Database, placement: &Placement, owner: &Owner, ctx: &Context) -> Outcome {
+/// Takes a placed resource one step further.
+pub async fn advance<K: ServiceResource>(
+    resource: &K,
+    placement: &Placement,
+    owner: &Owner,
+    ctx: &Context,
+) -> Outcome {
     let client = match connect(placement, ctx).await {
         Ok((client, _)) => client,
-        Err(error) => return unconnected(database, placement, &error, ctx),
+        Err(error) => return unconnected(resource, placement, &error, ctx),
     };
     let answer = match client.status(&placement.id).await {
         Ok(answer) => answer,
-        Err(error) => return failed(database, placement, &error, ctx),
+        Err(error) => return failed(resource, placement, &error, ctx),
     };
-    match plan_step(&wanted(database, &placement.id), answer) {
-        Step::Submit => submit_to(&client, database, placement, owner, ctx).await,
+    match plan_step(&wanted(resource, &placement.id), answer) {
+        Step::Submit => submit_to(&client, resource, placement, owner, ctx).await,
         Step::Wait => Outcome::InProgress,
         Step::Finish(found) => Outcome::Ready(found),
         Step::Drifted(found) => Outcome::Drifted(found),
@@ -65,17 +69,22 @@ pub async fn advance(database: &Database, placement: &Placement, owner: &Owner, 
     }
 }
 
-/// Submits a database that was placed a moment ago: the broker cannot have it yet.
-pub async fn submit(database: &Database, placement: &Placement, owner: &Owner, ctx: &Context) -> Outcome {
+/// Submits a resource that was placed a moment ago: the broker cannot have it yet.
+pub async fn submit<K: ServiceResource>(
+    resource: &K,
+    placement: &Placement,
+    owner: &Owner,
+    ctx: &Context,
+) -> Outcome {
     match connect(placement, ctx).await {
-        Ok((client, _)) => submit_to(&client, database, placement, owner, ctx).await,
-        Err(error) => unconnected(database, placement, &error, ctx),
+        Ok((client, _)) => submit_to(&client, resource, placement, owner, ctx).await,
+        Err(error) => unconnected(resource, placement, &error, ctx),
     }
 }
 
-async fn submit_to(
+async fn submit_to<K: ServiceResource>(
     client: &BrokerClient,
-    database: &Database,
+    resource: &K,
     placement: &Placement,
     owner: &Owner,
     ctx: &Context,
@@ -86,22 +95,22 @@ async fn submit_to(
             return Outcome::Waiting(Statement::new("OwnerNotFound", message.as_str()));
         }
     };
-    let wanted = wanted(database, &placement.id);
+    let wanted = wanted(resource, &placement.id);
     let request = ProvisionRequest {
-        resource_type: ResourceType::Database,
-        resource_name: database.name_any(),
-        namespace: namespace_of(database),
+        resource_type: K::TYPE,
+        resource_name: resource.name_any(),
+        namespace: namespace_of(resource),
         team,
-        owner: Some(database.spec.owner.clone()),
+        owner: Some(resource.owner().clone()),
         callback_url: ctx.callback_url.clone(),
         spec: wanted.spec,
-        resource_uid: database.uid(),
+        resource_uid: resource.uid(),
         resource_generation: Some(wanted.generation),
     };
     match client.provision(&request).await {
         Ok(Accepted { deployment_id, .. }) if deployment_id == placement.id => Outcome::InProgress,
         Ok(_) => mismatch(placement),
-        Err(error) => failed(database, placement, &error, ctx),
+        Err(error) => failed(resource, placement, &error, ctx),
     }
 }
 
@@ -113,20 +122,30 @@ fn mismatch(placement: &Placement) -> Outcome {
     Outcome::Refused(Statement::new("BrokerMismatch", message))
 }
 
-fn unconnected(database: &Database, placement: &Placement, error: &ConnectError, ctx: &Context) -> Outcome {
-    tracing::warn!(broker = %placement.name, database = %ObjectRef::from_obj(database), %error, "no client");
+fn unconnected<K: ServiceResource>(
+    resource: &K,
+    placement: &Placement,
+    error: &ConnectError,
+    ctx: &Context,
+) -> Outcome {
+    tracing::warn!(broker = %placement.name, resource = %ResourceKey::of(resource), %error, "no client");
     Outcome::Unavailable {
         say: Statement::new(
             "BrokerUnavailable",
             format!("broker `{}`: {error}", placement.name),
         ),
-        failures: ctx.failures.count(&ObjectRef::from_obj(database)),
+        failures: ctx.failures.count(&ResourceKey::of(resource)),
     }
 }
 
-/// What a failed exchange means for the database.
-fn failed(database: &Database, placement: &Placement, error: &BrokerError, ctx: &Context) -> Outcome {
-    let key = ObjectRef::from_obj(database);
+/// What a failed exchange means for the resource.
+fn failed<K: ServiceResource>(
+    resource: &K,
+    placement: &Placement,
+    error: &BrokerError,
+    ctx: &Context,
+) -> Outcome {
+    let key = ResourceKey::of(resource);
     if let BrokerError::Refused(problem) = error
         && !error.is_retryable()
     {
@@ -134,7 +153,7 @@ fn failed(database: &Database, placement: &Placement, error: &BrokerError, ctx: 
         let say = Statement::new(problem.error.as_str(), truncated(&message, MAX_MESSAGE));
         return Outcome::Refused(say);
     }
-    tracing::warn!(broker = %placement.name, database = %key, %error, "broker unavailable, trying again");
+    tracing::warn!(broker = %placement.name, resource = %key, %error, "broker unavailable, trying again");
     Outcome::Unavailable {
         say: unavailable(&placement.name),
         failures: ctx.failures.count(&key),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kidp_core::conditions::{READY, RECONCILING, STALLED, Statement, is_true};
-use kidp_core::crd::{BrokerPhase, Database, DatabaseStatus, Phase};
+use kidp_core::crd::{BrokerPhase, Phase, ResourceStatus, ServiceResource};
 use kidp_core::problem::Reason;
 use kidp_core::wire::DeploymentStatus;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::plan::{Removal, Step, Wanted, plan_removal, plan_step};
 use super::status::{Outcome, Pace, deleting, next, unavailable};
 use super::validate::refusal;
 use crate::select::{Candidate, PlacementRequest, select_broker};
-use crate::testing::{answer, broker, database, id_at_eu};
+use crate::testing::{answer, broker, cache, database, id_at_eu, message_queue};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -111,8 +111,8 @@ fn a_removal_is_asked_for_once_and_confirmed_by_absence() {
     assert_eq!(plan_removal(None), Removal::Confirm);
 }
 
-fn after(database: &Database, outcome: &Outcome, second: i64) -> DatabaseStatus {
-    next(database, Some(&placement()), outcome, at(second))
+fn after<K: ServiceResource>(resource: &K, outcome: &Outcome, second: i64) -> ResourceStatus {
+    next(resource, Some(&placement()), outcome, at(second))
 }
 
 #[test]
@@ -190,6 +190,41 @@ fn a_deletion_says_why_it_is_not_over() {
     assert!(status.broker_ref.is_some());
     db.status = Some(status.clone());
     assert_eq!(deleting(&db, &unavailable("eu"), false, at(3)), status);
+}
+
+/// One object of each kind goes the same way, under its own finalizer, id and name.
+#[test]
+fn every_kind_goes_the_same_way_under_its_own_names() {
+    fn check<K: ServiceResource>(mut resource: K, finalizer: &str, noun: &str) -> String {
+        assert_eq!(K::FINALIZER, finalizer);
+        let outcome = Outcome::Ready(Box::new(answer(&resource)));
+        let ready = after(&resource, &outcome, 1);
+        assert_eq!(
+            ready.conditions[0].message,
+            format!("the {noun} accepts connections")
+        );
+        *resource.status_mut() = Some(ready);
+        let id = Placement::of(&resource).unwrap().unwrap().id;
+        assert_eq!(id, id_at_eu(&resource));
+        id.to_string()
+    }
+    let ids = [
+        check(
+            database("one"),
+            "platform.company.com/database-cleanup",
+            "database",
+        ),
+        check(cache("one"), "platform.company.com/cache-cleanup", "cache"),
+        check(
+            message_queue("one"),
+            "platform.company.com/messagequeue-cleanup",
+            "message queue",
+        ),
+    ];
+    assert!(
+        ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2],
+        "one name, three kinds: {ids:?}"
+    );
 }
 
 fn refused(change: impl FnOnce(&mut PlacementRequest, &mut Candidate)) -> Outcome {

@@ -1,11 +1,12 @@
-//! The first step: the objects that a database refers to, from the cache.
+//! The first step: the objects that a resource refers to, from the cache.
 
-use kidp_core::crd::Database;
+use kidp_core::crd::ServiceResource;
 use kidp_core::instance::OwnerKind;
 
-use crate::cache::{Caches, namespace_of, resolve, resolve_owner};
+use crate::cache::{Caches, resolve};
+use crate::kind::AnyResource;
 
-/// The owner of a database.
+/// The owner of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// It is there.
@@ -18,8 +19,8 @@ pub enum Owner {
 }
 
 /// Looks the owner up, and the team behind an application.
-pub fn owner(database: &Database, caches: &Caches) -> Owner {
-    let (kind, namespace, name) = resolve_owner(&database.spec.owner, &namespace_of(database));
+pub fn owner<K: ServiceResource>(resource: &K, caches: &Caches) -> Owner {
+    let (kind, namespace, name) = resource.owned_by();
     match kind {
         OwnerKind::Team => match caches.team(&namespace, &name) {
             Some(_) => Owner::Found { team: name },
