@@ -56,9 +56,35 @@ fn pod<K: ServiceResource>(resource: &K, name: &str, script: &str, argument: &st
     })
 }
 
+/// How often a client connects before a refusal counts.
+const CONNECTS: usize = 6;
+
+/// Whether nobody was listening. An endpoint reaches the node's packet filter a moment after its pod is ready, so
+/// that an application's first connection may be refused, and is made again.
+fn is_refused(output: &str) -> bool {
+    ["onnection refused", "econnrefused", "ECONNREFUSED", "(111)"]
+        .iter()
+        .any(|said| output.contains(said))
+}
+
 /// Runs a shell script in the image of a Ready resource, with the connection Secret under `/binding` and `argument`
-/// as `$0`, and gives what it printed.
+/// as `$0`, and gives what it printed. A refused connection is tried again, as applications do.
 pub async fn run<K: ServiceResource>(
+    client: &Client,
+    resource: &K,
+    script: &str,
+    argument: &str,
+) -> Result<String> {
+    for _ in 1..CONNECTS {
+        match run_once(client, resource, script, argument).await {
+            Err(Error::PodFailed { output, .. }) if is_refused(&output) => {}
+            other => return other,
+        }
+    }
+    run_once(client, resource, script, argument).await
+}
+
+async fn run_once<K: ServiceResource>(
     client: &Client,
     resource: &K,
     script: &str,
