@@ -185,7 +185,9 @@ async fn a_database_costs_few_writes_and_none_when_idle() {
         writes.len(),
         writes.join("\n")
     );
-    assert!(writes.len() <= 6, "{writes:#?}");
+    // Finalizer, placement and result on the resource; creation, result and acknowledgement on the record. On a slow
+    // machine the record also says once what it waits for.
+    assert!(writes.len() <= 7, "{writes:#?}");
 
     s.platform.operator_api.reset();
     s.platform.broker_api.reset();

@@ -33,6 +33,9 @@ pub struct Options {
     /// Seconds without any work, in which writes are counted.
     #[arg(long, default_value_t = 600)]
     idle_seconds: u64,
+    /// Measure the development build, which is quicker to make.
+    #[arg(long)]
+    unoptimised: bool,
     /// Write the result to `docs/performance.md`.
     #[arg(long)]
     write: bool,
@@ -189,12 +192,13 @@ fn median(times: &[Duration]) -> Duration {
 pub async fn run(options: &Options) -> Result<(), PerfError> {
     let progress = Progress::default();
     let cluster = devcluster::ensure().await?;
-    progress
-        .step(
-            "building operator and broker, optimised",
-            platform::build(Profile::Release),
-        )
-        .await?;
+    let profile = if options.unoptimised {
+        Profile::Dev
+    } else {
+        Profile::Release
+    };
+    let build = platform::build(profile);
+    progress.step("building operator and broker", build).await?;
     let client = cluster.client().await?;
     install_crds(&client).await?;
     delete_namespace(&client, NAMESPACE).await?;
@@ -207,7 +211,7 @@ pub async fn run(options: &Options) -> Result<(), PerfError> {
         kubeconfig: cluster.kubeconfig().to_owned(),
         folder,
     };
-    let programs = platform::binaries(Profile::Release);
+    let programs = platform::binaries(profile);
     let platform = host::Platform::start_from(&client, "kidp-perf-broker", NAMESPACE, &programs).await?;
     let report = measure(&bench, &platform, options, &progress).await?;
     platform.stop().await?;
@@ -288,7 +292,7 @@ fn report(
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     format!(
         "# Performance\n\nWritten by `cargo xtask perf --write`; every row is from one run on one machine, both sides in \
-         turns, operator and broker as optimised processes behind a relay that counts their requests.\n\n\
+         turns, operator and broker as {build} processes behind a relay that counts their requests.\n\n\
          ## Time to a usable database\n\n\
          Median of {rounds} databases a side, from the start of `kubectl apply` to Ready (the CR's status, and the \
          StatefulSet's readiness).\n\n\
@@ -299,6 +303,11 @@ fn report(
          | in all, with the instance's own objects | {all} |\n\
          | in {seconds} idle seconds | {idle} |\n| lease renewals and events in that time | {leases} |\n\n\
          The writes to Ready, in order, the operator's first:\n\n```text\n{list}\n```\n",
+        build = if options.unoptimised {
+            "unoptimised"
+        } else {
+            "optimised"
+        },
         rounds = options.rounds,
         kidp = ms(kidp),
         hand = ms(hand),
