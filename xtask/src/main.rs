@@ -81,7 +81,7 @@ async fn run(command: Command) -> Outcome {
     let layout = Layout::from_env();
     match command {
         Command::Demo(options) => {
-            demo::run(&options).await?;
+            Box::pin(demo::run(&options)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { offline } => {
@@ -89,7 +89,7 @@ async fn run(command: Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Command::Perf(options) => {
-            perf::run(&options).await?;
+            Box::pin(perf::run(&options)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crdgen => {
