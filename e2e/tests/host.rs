@@ -293,10 +293,9 @@ async fn the_broker_may_crash_after_each_of_its_writes() {
     crash_at_every_write("br-after", true, Side::After).await;
 }
 
-#[tokio::test]
-async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
-    let s = Scenario::start("bad-input").await;
-    let rows = [
+/// A name, what is changed in a good spec, and the reason and a part of the message that must be said of it.
+fn refusals() -> Vec<(&'static str, serde_json::Value, &'static str, &'static str)> {
+    vec![
         (
             "unknown-parameter",
             json!({"parameters": {"shared_bufers": "1GB"}}),
@@ -352,7 +351,13 @@ async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
             "NoBroker",
             "mars",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
+    let s = Scenario::start("bad-input").await;
+    let rows = refusals();
     for (name, patch, reason, part) in &rows {
         s.create_with(name, patch).await;
         let refused = s.must(wait_reason::<Database>(&s.client, &s.namespace, name, reason).await);

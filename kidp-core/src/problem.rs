@@ -160,7 +160,11 @@ mod tests {
 
     #[test]
     fn a_reason_is_written_the_same_everywhere() {
-        for reason in [Reason::MalformedRequest, Reason::InvalidField, Reason::TooManyRequests] {
+        for reason in [
+            Reason::MalformedRequest,
+            Reason::InvalidField,
+            Reason::TooManyRequests,
+        ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }

@@ -1,7 +1,7 @@
 //! No accepted change of a spec changes what an API server refuses to change, or what would cut an instance off from
 //! its pods and its data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::objects::{Notes, PASSWORD, render};
 use super::report::{Check, Finding};
 use super::samples::Samples;
 use crate::instance::Instance;
-use crate::manifests::Object;
+use crate::manifests::{Manifests, Object, Prepared};
 use crate::provisioner::Provisioner;
 
 /// What may change in a StatefulSet's spec.
@@ -41,6 +41,11 @@ pub fn immutability(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Fin
             .map(|object| (object.key(), fixed(object)))
             .collect();
         fixed.push(("connection".to_owned(), connection(provisioner, instance)));
+        let shape = format!(
+            "objects with highAvailability: {}",
+            instance.spec.high_availability
+        );
+        fixed.push((shape, names(&manifests)));
         for (key, now) in fixed {
             let (was_by, was) = known
                 .entry(key.clone())
@@ -71,6 +76,21 @@ fn identity(instance: &Instance) -> [String; 4] {
 fn connection(provisioner: &dyn Provisioner, instance: &Instance) -> Value {
     let connection = provisioner.connection(instance);
     json!({"host": connection.host, "port": connection.port, "secret": connection.secret})
+}
+
+/// What has a state or an address: under another name it is another one, and the old one is left behind.
+fn names(manifests: &Manifests<Prepared>) -> Value {
+    let kinds = [
+        "StatefulSet",
+        "Deployment",
+        "DaemonSet",
+        "Service",
+        "Secret",
+        "PersistentVolumeClaim",
+    ];
+    let objects = manifests.objects().iter().filter(|o| kinds.contains(&o.kind()));
+    let keys: BTreeSet<_> = objects.map(Object::key).collect();
+    json!({"the set of workloads, Services and Secrets": keys})
 }
 
 /// What may not change of an object, by field.

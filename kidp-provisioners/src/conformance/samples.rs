@@ -37,13 +37,14 @@ impl Samples {
     /// Variations of an instance of your own: versions, sizes, names, namespaces, labels, every parameter and option
     /// that the engine takes. A variation that `validate` refuses is left out.
     pub fn around(provisioner: &dyn Provisioner, instance: &Instance) -> Self {
-        let instances = variations::of(provisioner, instance);
-        Self {
-            instances: instances
-                .into_iter()
-                .filter(|instance| provisioner.validate(instance).is_ok())
-                .collect(),
+        let mut instances: Vec<Instance> = Vec::new();
+        for instance in variations::of(provisioner, instance) {
+            // Some of what varies is what it was.
+            if !instances.contains(&instance) && provisioner.validate(&instance).is_ok() {
+                instances.push(instance);
+            }
         }
+        Self { instances }
     }
 
     /// Adds an instance of your own, as it is. One that `validate` refuses is reported.

@@ -71,7 +71,11 @@ fn places(instance: &Instance, manifests: &Manifests<Prepared>, notes: &mut Note
             "shows the password outside a Secret's data".to_owned()
         });
     }
-    let shown = manifests.to_yaml_redacted().unwrap_or_default() + &format!("{manifests:?}");
+    let redacted = manifests
+        .objects()
+        .iter()
+        .map(|object| object.redacted().to_string());
+    let shown = format!("{manifests:?}{}", redacted.collect::<String>());
     notes.require(!shown.contains(PASSWORD), instance, "", || {
         "shows the password when it is redacted or printed for debugging".to_owned()
     });

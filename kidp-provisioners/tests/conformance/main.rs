@@ -9,6 +9,7 @@ mod secrets;
 mod verdicts;
 
 use broken::{Broken, Fault, pod};
+use kidp_core::instance::{DeletionPolicy, DriftSpec};
 use kidp_core::size::Size;
 use kidp_provisioners::conformance::{self, Check, Report, Samples};
 use kidp_provisioners::{Provisioner, Registry};
@@ -40,6 +41,9 @@ fn few(provisioner: &dyn Provisioner) -> Samples {
             && spec.size <= Size::Medium
             && spec.storage.size == "1Gi"
             && spec.parameters.is_empty()
+            && spec.deletion_policy == DeletionPolicy::Delete
+            && spec.drift == DriftSpec::default()
+            && instance.namespace == "shop"
     });
     wanted.cloned().fold(Samples::default(), Samples::with)
 }

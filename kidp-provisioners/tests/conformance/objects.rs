@@ -65,7 +65,15 @@ fn determinism_notices() {
 
 #[test]
 fn immutability_notices() {
-    let cases: [(&str, Fault); 7] = [
+    let cases: [(&str, Fault); 8] = [
+        (
+            "the set of workloads, Services and Secrets changes",
+            Fault::Objects(|o, i, _| {
+                let name = of(o, "Service")["metadata"]["name"].clone();
+                let name = format!("{}-{}", name.as_str().unwrap(), i.spec.size);
+                of(o, "Service")["metadata"]["name"] = json!(name);
+            }),
+        ),
         (
             "spec.podManagementPolicy changes",
             Fault::Objects(|o, i, _| {
