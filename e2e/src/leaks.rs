@@ -74,12 +74,29 @@ pub async fn find(
             .filter(|path| contains(path))
             .map(|path| path.display().to_string()),
     );
-    let commands = std::fs::read_dir("/proc").doing("reading the process list")?;
-    let commands = commands.filter_map(|e| e.ok().map(|e| e.path()));
-    for path in commands.flat_map(|p| [p.join("cmdline"), p.join("environ")]) {
-        if std::fs::read(&path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle)) {
-            found.push(path.display().to_string());
-        }
-    }
+    found.extend(of_processes(needle, &["cmdline"])?);
+    // A probe hands the password to the engine's client in that one process's environment, for the moment it runs;
+    // what is still there later is a process that keeps it.
+    let first = of_processes(needle, &["environ"])?;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    found.extend(
+        of_processes(needle, &["environ"])?
+            .into_iter()
+            .filter(|path| first.contains(path)),
+    );
     Ok(found)
+}
+
+/// Files of this machine's processes that hold `needle`.
+fn of_processes(needle: &str, names: &[&str]) -> Result<Vec<String>> {
+    let processes = std::fs::read_dir("/proc").doing("reading the process list")?;
+    let folders = processes.filter_map(|entry| entry.ok().map(|e| e.path()));
+    let files = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    let holds = |path: &PathBuf| {
+        std::fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(needle))
+    };
+    Ok(files
+        .filter(holds)
+        .map(|path| path.display().to_string())
+        .collect())
 }

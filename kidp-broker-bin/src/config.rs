@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use kidp_core::names::{validate_label, validate_subdomain};
 
-/// A KIDP broker: provisions databases in its own cluster, on request.
+/// A KIDP broker: provisions databases, caches and message queues in its own cluster, on request.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kidp-broker", version)]
 pub struct Config {

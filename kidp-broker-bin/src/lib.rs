@@ -1,4 +1,5 @@
-//! The KIDP broker: takes requests for databases over HTTP, records them in its cluster, and provisions them.
+//! The KIDP broker: takes requests for databases, caches and message queues over HTTP, records them in its cluster,
+//! and provisions them.
 //!
 //! ```text
 //!  operator ── POST /v1/provision ─> routes ─> admit (pure) ─> records ── ServiceInstance ──┐
