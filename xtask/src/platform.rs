@@ -79,7 +79,7 @@ fn certificates() -> Vec<(PathBuf, String)> {
     found.into_iter().collect()
 }
 
-/// Compiles both, packs each as an image and imports it, together with the engines' images.
+/// Compiles both, and on the devcluster packs each as an image and imports it.
 pub async fn load(
     cluster: &ClusterHandle,
     profile: Profile,
