@@ -7,7 +7,7 @@ use kidp_core::size::Size;
 use kidp_provisioners::Provisioner;
 use kidp_provisioners::engines::mysql::{Mysql, PARAMETERS, VERSIONS};
 use serde_json::{Value, json};
-use support::{build, connection_secret, instance_of, of_kind};
+use support::{assert_refused, build, connection_secret, instance_of, of_kind, parameter_fault};
 
 fn instance(version: &str, size: Size, extra: &Value) -> kidp_provisioners::Instance {
     instance_of(&Mysql::default(), "orders", version, size, extra)
@@ -20,12 +20,7 @@ fn faults(extra: &Value) -> Vec<(String, String)> {
 }
 
 fn parameter(name: &str, value: &str) -> Option<String> {
-    let faults = faults(&json!({"parameters": {name: value}}));
-    assert!(faults.len() <= 1, "{faults:?}");
-    faults.into_iter().next().map(|(field, message)| {
-        assert_eq!(field, format!("spec.parameters.{name}"));
-        message
-    })
+    parameter_fault(faults(&json!({"parameters": {name: value}})), name)
 }
 
 #[test]
@@ -130,10 +125,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         ),
     ];
     for (extra, field, says) in cases {
-        let faults = faults(&extra);
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert_eq!(faults[0].0, field);
-        assert!(faults[0].1.contains(says), "{}", faults[0].1);
+        assert_refused(&faults(&extra), field, says);
     }
 }
 

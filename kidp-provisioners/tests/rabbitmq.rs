@@ -8,7 +8,7 @@ use kidp_provisioners::engines::rabbitmq::{Kind, PARAMETERS, Rabbitmq, VERSIONS}
 use kidp_provisioners::{Instance, Manifests, Prepared, Provisioner};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{build, connection_secret, instance_of, of_kind};
+use support::{assert_refused, build, connection_secret, instance_of, of_kind, parameter_fault};
 
 fn queue(version: &str, size: Size, extra: &Value) -> Instance {
     instance_of(&Rabbitmq::default(), "orders", version, size, extra)
@@ -29,12 +29,7 @@ fn faults(extra: &Value) -> Vec<(String, String)> {
 }
 
 fn parameter(name: &str, value: &str) -> Option<String> {
-    let faults = faults(&json!({"parameters": {name: value}}));
-    assert!(faults.len() <= 1, "{faults:?}");
-    faults.into_iter().next().map(|(field, message)| {
-        assert_eq!(field, format!("spec.parameters.{name}"));
-        message
-    })
+    parameter_fault(faults(&json!({"parameters": {name: value}})), name)
 }
 
 #[test]
@@ -184,10 +179,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         ),
     ];
     for (extra, field, says) in cases {
-        let faults = faults(&extra);
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert_eq!(faults[0].0, field);
-        assert!(faults[0].1.contains(says), "{}", faults[0].1);
+        assert_refused(&faults(&extra), field, says);
     }
 }
 

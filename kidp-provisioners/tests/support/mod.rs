@@ -78,3 +78,19 @@ pub fn of_kind(manifests: &Manifests<Prepared>, kind: &str) -> Vec<Value> {
     let objects = manifests.objects().iter().filter(|o| o.kind() == kind);
     objects.map(|o| o.json().clone()).collect()
 }
+
+/// A refusal is one fault: of this field, with this in its message.
+pub fn assert_refused(faults: &[(String, String)], field: &str, says: &str) {
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].0, field);
+    assert!(faults[0].1.contains(says), "{}", faults[0].1);
+}
+
+/// The message of the one fault that a parameter may have, which names it.
+pub fn parameter_fault(faults: Vec<(String, String)>, name: &str) -> Option<String> {
+    assert!(faults.len() <= 1, "{faults:?}");
+    faults.into_iter().next().map(|(field, message)| {
+        assert_eq!(field, format!("spec.parameters.{name}"));
+        message
+    })
+}
