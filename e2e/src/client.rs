@@ -59,10 +59,10 @@ fn pod<K: ServiceResource>(resource: &K, name: &str, script: &str, argument: &st
 /// How often a client connects before a refusal counts.
 const CONNECTS: usize = 6;
 
-/// Whether nobody was listening. An endpoint reaches the node's packet filter a moment after its pod is ready, so
+/// Whether nobody was listening, or the address was one of the past. An endpoint reaches the node's packet filter a moment after its pod is ready, so
 /// that an application's first connection may be refused, and is made again.
 fn is_refused(output: &str) -> bool {
-    ["onnection refused", "econnrefused", "ECONNREFUSED", "(111)"]
+    ["onnection refused", "econnrefused", "ECONNREFUSED", "(111)", "timeout expired"]
         .iter()
         .any(|said| output.contains(said))
 }
