@@ -59,12 +59,18 @@ fn pod<K: ServiceResource>(resource: &K, name: &str, script: &str, argument: &st
 /// How often a client connects before a refusal counts.
 const CONNECTS: usize = 6;
 
-/// Whether nobody was listening, or the address was one of the past. An endpoint reaches the node's packet filter a moment after its pod is ready, so
-/// that an application's first connection may be refused, and is made again.
+/// Whether nobody was listening, or the address was one of the past. An endpoint reaches the node's packet filter a
+/// moment after its pod is ready, so that an application's first connection may be refused, and is made again.
 fn is_refused(output: &str) -> bool {
-    ["onnection refused", "econnrefused", "ECONNREFUSED", "(111)", "timeout expired"]
-        .iter()
-        .any(|said| output.contains(said))
+    [
+        "onnection refused",
+        "econnrefused",
+        "ECONNREFUSED",
+        "(111)",
+        "timeout expired",
+    ]
+    .iter()
+    .any(|said| output.contains(said))
 }
 
 /// Runs a shell script in the image of a Ready resource, with the connection Secret under `/binding` and `argument`
