@@ -133,6 +133,8 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
         "warnings",
     ];
     cargo("lint", &lint, &[]).await?;
+    // The licences of crates for other platforms count too, and a build does not bring those here.
+    cargo("crates of every platform", &["fetch", "--locked"], &[]).await?;
     let deny = cargo_deny(&progress).await?;
     // Advisories need a database from outside the package registries: `cargo deny check advisories` by hand.
     let rules = Cmd::new(deny)
