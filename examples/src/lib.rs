@@ -1,1 +1,1 @@
-//! Runnable examples of embedding the SDK: see `examples/render.rs`, `examples/embed.rs` and `examples/own_engine.rs`.
+//! Runnable examples of embedding the SDK: see `render.rs`, `plan.rs`, `embed.rs` and `own_engine.rs` in `examples/`.

@@ -10,3 +10,4 @@ pub mod perf;
 pub mod platform;
 pub mod process;
 pub mod progress;
+pub mod scan;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::paths::Layout;
 use xtask::progress::Progress;
-use xtask::{checks, crdgen, demo, devcluster, images, perf};
+use xtask::{checks, crdgen, demo, devcluster, images, perf, scan};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     },
     /// Measures what KIDP adds to applying the same objects by hand.
     Perf(perf::Options),
+    /// Static scanners over everything that the SDK renders; needs Python for them.
+    Scan,
     /// Writes `deploy/crds/` from the Rust types.
     Crdgen,
     /// A real one-node Kubernetes on this machine.
@@ -90,6 +92,10 @@ async fn run(command: Command) -> Outcome {
         }
         Command::Perf(options) => {
             Box::pin(perf::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Scan => {
+            scan::run().await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crdgen => {

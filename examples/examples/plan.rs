@@ -1,0 +1,97 @@
+//! Shows what a changed spec would change in the cluster, and changes nothing.
+//!
+//! ```text
+//! cargo run -p kidp-examples --example plan -- <namespace> <name> [size=medium] [version=16] [storage=20Gi] [parameter=value ...]
+//! ```
+//! Uses the cluster of `KUBECONFIG` and the broker's record of the instance; reads only. Without changes, it shows
+//! what has drifted. `cargo xtask demo --keep` leaves an instance to try it on: `kidp-demo orders`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kidp_core::crd::ServiceInstance;
+use kidp_core::problem::summarise;
+use kidp_provisioners::{Instance, Registry};
+use kube::api::ListParams;
+use kube::{Api, Client, Resource as _};
+use serde_json::{Value, json};
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [namespace, name, changes @ ..] = arguments.as_slice() else {
+        return Err("usage: plan <namespace> <name> [field=value ...]".into());
+    };
+    let client = Client::try_default().await?;
+    let instance = changed(find(&client, namespace, name).await?, changes)?;
+    let registry = Registry::standard();
+    let provisioner = registry
+        .get(instance.resource_type, instance.spec.engine)
+        .ok_or("no provisioner for this engine")?;
+    provisioner
+        .validate(&instance)
+        .map_err(|faults| summarise(&faults))?;
+    let mut changes = provisioner.drift(&client, &instance).await?;
+    // What the SDK notes for itself follows from the rest.
+    changes.retain(|change| !change.path.contains("applied-hash"));
+    for change in &changes {
+        println!("{}", line(change));
+    }
+    println!("{} changes", changes.len());
+    Ok(())
+}
+
+/// A change as a plan puts it: what is there, and what would take its place.
+fn line(change: &kidp_drift::Change) -> String {
+    if change.path.is_empty() {
+        return format!("{} would be created", change.object);
+    }
+    let (object, path, now, then) = (&change.object, &change.path, &change.after, &change.before);
+    format!("{object} {path}: {now} -> {then}")
+}
+
+/// The instance that the broker has recorded for a resource.
+async fn find(client: &Client, namespace: &str, name: &str) -> Result<Instance, Failure> {
+    let records: Api<ServiceInstance> = Api::namespaced(client.clone(), namespace);
+    let found = records.list(&ListParams::default()).await?;
+    let record = found
+        .into_iter()
+        .find(|record| record.spec.resource_name == name)
+        .ok_or_else(|| format!("no instance of {namespace}/{name}"))?;
+    // As the broker renders it, whose record owns the objects.
+    let owner_reference = record.controller_owner_ref(&()).map(|reference| OwnerReference {
+        block_owner_deletion: Some(true),
+        ..reference
+    });
+    Ok(Instance {
+        resource_type: record.spec.resource_type,
+        name: record.spec.resource_name,
+        namespace: namespace.to_owned(),
+        deployment_id: record.spec.deployment_id,
+        resource_uid: record.spec.resource_uid,
+        team: record.spec.team,
+        owner: record.spec.owner,
+        spec: record.spec.instance,
+        owner_reference,
+    })
+}
+
+/// The instance with `field=value` put into its spec; a field that the spec does not have is a parameter.
+fn changed(mut instance: Instance, changes: &[String]) -> Result<Instance, Failure> {
+    let mut spec = serde_json::to_value(&instance.spec)?;
+    for change in changes {
+        let (field, value) = change.split_once('=').ok_or("changes are field=value")?;
+        match field {
+            "size" | "version" => spec[field] = json!(value),
+            "storage" => spec["storage"]["size"] = json!(value),
+            parameter => {
+                if !spec["parameters"].is_object() {
+                    spec["parameters"] = json!({});
+                }
+                spec["parameters"][parameter] = Value::from(value);
+            }
+        }
+    }
+    instance.spec = serde_json::from_value(spec)?;
+    Ok(instance)
+}
