@@ -6,12 +6,12 @@
 //! Uses the cluster of `KUBECONFIG` and the broker's record of the instance; reads only. Without changes, it shows
 //! what has drifted. `cargo xtask demo --keep` leaves an instance to try it on: `kidp-demo orders`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kidp_broker::record::instance_of;
 use kidp_core::crd::ServiceInstance;
 use kidp_core::problem::summarise;
 use kidp_provisioners::{Instance, Registry};
 use kube::api::ListParams;
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
@@ -58,22 +58,7 @@ async fn find(client: &Client, namespace: &str, name: &str) -> Result<Instance, 
         .into_iter()
         .find(|record| record.spec.resource_name == name)
         .ok_or_else(|| format!("no instance of {namespace}/{name}"))?;
-    // As the broker renders it, whose record owns the objects.
-    let owner_reference = record.controller_owner_ref(&()).map(|reference| OwnerReference {
-        block_owner_deletion: Some(true),
-        ..reference
-    });
-    Ok(Instance {
-        resource_type: record.spec.resource_type,
-        name: record.spec.resource_name,
-        namespace: namespace.to_owned(),
-        deployment_id: record.spec.deployment_id,
-        resource_uid: record.spec.resource_uid,
-        team: record.spec.team,
-        owner: record.spec.owner,
-        spec: record.spec.instance,
-        owner_reference,
-    })
+    Ok(instance_of(&record))
 }
 
 /// The instance with `field=value` put into its spec; a field that the spec does not have is a parameter.

@@ -67,11 +67,11 @@ pub enum ScanError {
 pub async fn run() -> Result<(), ScanError> {
     let progress = Progress::default();
     let bin = scanners(&progress).await?;
-    let folder = std::env::temp_dir().join(format!("kidp-scan-{}", std::process::id()));
-    let scanned = scan(&bin, &folder, &progress).await;
-    let removed = std::fs::remove_dir_all(&folder);
-    scanned?;
-    removed.map_err(|source| ScanError::Write { path: folder, source })?;
+    let folder = tempfile::tempdir().map_err(|source| ScanError::Write {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    scan(&bin, folder.path(), &progress).await?;
     progress.note("checks that are not made, and why:");
     for (check, reason) in EXCEPTIONS {
         progress.note(&format!("  {check}: {reason}"));
@@ -129,10 +129,6 @@ async fn scanners(progress: &Progress) -> Result<PathBuf, ScanError> {
 
 /// Writes a file for every engine, version and size.
 fn render_all(folder: &Path) -> Result<Vec<PathBuf>, ScanError> {
-    std::fs::create_dir_all(folder).map_err(|source| ScanError::Write {
-        path: folder.to_owned(),
-        source,
-    })?;
     let mut files = Vec::new();
     for provisioner in Registry::standard().iter() {
         for version in provisioner.capabilities().versions {
