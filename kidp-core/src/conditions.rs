@@ -14,6 +14,16 @@ pub const RECONCILING: &str = "Reconciling";
 /// The controller cannot go on without a change by the user.
 pub const STALLED: &str = "Stalled";
 
+/// Whether the cluster holds what was applied: true, false where a difference is left, unknown where not all can be seen.
+pub const IN_SYNC: &str = "InSync";
+/// A broker was chosen; the message says what spoke for and against each.
+pub const PLACED: &str = "Placed";
+
+/// Whether it is known what the object costs a month.
+pub const COST_ESTIMATED: &str = "CostEstimated";
+/// Whether the estimated cost has reached a threshold of the budget.
+pub const BUDGET_ALERT: &str = "BudgetAlert";
+
 /// What to say: a CamelCase reason for programs and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -30,6 +40,36 @@ impl Statement {
             reason,
             message: message.into(),
         }
+    }
+}
+
+/// A condition beside the three of kstatus: true, false, or `None` where it is not known.
+pub fn aside(
+    kind: &str,
+    holds: Option<bool>,
+    say: &Statement,
+    generation: i64,
+    now: jiff::Timestamp,
+) -> Condition {
+    let status = match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    condition(kind, status, say, generation, now)
+}
+
+/// `all` with `next` in the place of a condition of its kind; its transition time is kept where its status is.
+pub fn set(all: &mut Vec<Condition>, next: Condition) {
+    match all.iter_mut().find(|old| old.type_ == next.type_) {
+        Some(old) => {
+            let since = (old.status == next.status).then(|| old.last_transition_time.clone());
+            *old = next;
+            if let Some(since) = since {
+                old.last_transition_time = since;
+            }
+        }
+        None => all.push(next),
     }
 }
 
@@ -63,6 +103,21 @@ pub fn stalled(say: &Statement, generation: i64, now: jiff::Timestamp) -> Vec<Co
         condition(READY, "False", say, generation, now),
         condition(STALLED, "True", say, generation, now),
     ]
+}
+
+/// Whether the cluster holds what was applied; `None` where that is not known.
+pub fn in_sync(
+    is_in_sync: Option<bool>,
+    say: &Statement,
+    generation: i64,
+    now: jiff::Timestamp,
+) -> Condition {
+    aside(IN_SYNC, is_in_sync, say, generation, now)
+}
+
+/// A broker was chosen.
+pub fn placed(say: &Statement, generation: i64, now: jiff::Timestamp) -> Condition {
+    condition(PLACED, "True", say, generation, now)
 }
 
 /// `next` with the transition times of `previous` where the status did not change, so that a repeated

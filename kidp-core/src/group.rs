@@ -25,8 +25,14 @@ pub const CACHE_FINALIZER: &str = "platform.company.com/cache-cleanup";
 /// Finalizer on a `MessageQueue`, for the same purpose.
 pub const MESSAGE_QUEUE_FINALIZER: &str = "platform.company.com/messagequeue-cleanup";
 
+/// Finalizer on a `Team` with namespaces; it leaves when they are gone.
+pub const TEAM_FINALIZER: &str = "platform.company.com/team-cleanup";
+
 /// Finalizer on a `ServiceInstance`; it leaves when the instance's objects are confirmed gone.
 pub const SERVICE_INSTANCE_FINALIZER: &str = "broker.platform.company.com/instance-cleanup";
+
+/// Finalizer on a `ServiceBinding`; it leaves when its login is confirmed gone.
+pub const SERVICE_BINDING_FINALIZER: &str = "broker.platform.company.com/binding-cleanup";
 
 /// Annotation with the hash of the manifest that was last applied, see `kidp-provisioners`' `apply`.
 pub const APPLIED_HASH_ANNOTATION: &str = "platform.company.com/applied-hash";

@@ -1,10 +1,21 @@
 //! What an instance is to be: the part of a request that a provisioner turns into objects, the same for every
 //! engine and for every way in (CR, broker API, library call).
 
+mod adoption;
+mod drift;
+mod encryption;
+
 use crate::size::Size;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
+
+pub use adoption::{
+    AdoptSpec, Adopted, AdoptedSecretKeys, AdoptedSecretRef, DIGEST_CHARS, NAME_RULE, PodTemplatePolicy,
+    is_plain_name,
+};
+pub use drift::{Day, DriftPolicy, DriftRule, DriftSpec, MAX_RULES, MaintenanceWindow};
+pub use encryption::{CertificateSource, EncryptionSpec, IssuerKind, IssuerRef, TlsVersion};
 
 /// The kinds of service that KIDP hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -140,32 +151,6 @@ pub struct BackupSpec {
     pub point_in_time_restore: bool,
 }
 
-/// Lowest TLS version a client may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3.
-    #[serde(rename = "1.3")]
-    V1_3,
-}
-
-/// Encryption of data on disk and on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct EncryptionSpec {
-    /// Data on disk is encrypted (a property of the storage class).
-    #[serde(default)]
-    pub at_rest: bool,
-    /// Clients must use TLS.
-    #[serde(default)]
-    pub in_transit: bool,
-    /// Lowest TLS version accepted.
-    #[serde(default, rename = "minTLSVersion", skip_serializing_if = "Option::is_none")]
-    pub min_tls_version: Option<TlsVersion>,
-}
-
 /// What happens to the data when the resource is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
@@ -176,28 +161,6 @@ pub enum DeletionPolicy {
     Retain,
     /// A volume snapshot is taken first; needs a CSI driver that can.
     Snapshot,
-}
-
-/// What is done about drift.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DriftPolicy {
-    /// Put back what was changed.
-    #[default]
-    Remediate,
-    /// Say so, change nothing.
-    Alert,
-    /// Neither.
-    Ignore,
-}
-
-/// Drift settings of a resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DriftSpec {
-    /// What is done about drift.
-    #[serde(default)]
-    pub policy: DriftPolicy,
 }
 
 /// Engine parameters: names and values as the engine's own configuration writes them.
@@ -235,6 +198,19 @@ pub struct InstanceSpec {
     /// Drift settings.
     #[serde(default)]
     pub drift: DriftSpec,
+    /// A StatefulSet that is there already and becomes the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<AdoptSpec>,
+}
+
+/// Members of a highly available instance, of every engine: the least that keeps a majority when one is lost.
+pub const HA_MEMBERS: u32 = 3;
+
+impl InstanceSpec {
+    /// How many members there are, each with CPU, memory and a volume of its own.
+    pub const fn members(&self) -> u32 {
+        if self.high_availability { HA_MEMBERS } else { 1 }
+    }
 }
 
 /// Who a resource belongs to.

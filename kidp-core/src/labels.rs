@@ -18,6 +18,10 @@ pub const MANAGED_BY_KEY: &str = "app.kubernetes.io/managed-by";
 
 /// The team that owns a resource.
 pub const TEAM: &str = "platform.company.com/team";
+/// UID of the `Team` that an object of its namespaces was made for.
+pub const TEAM_UID: &str = "platform.company.com/team-uid";
+/// Namespace of that `Team`.
+pub const TEAM_NAMESPACE: &str = "platform.company.com/team-namespace";
 /// The tenant that the team belongs to.
 pub const TENANT: &str = "platform.company.com/tenant";
 /// The application that a resource serves.
@@ -26,6 +30,8 @@ pub const APPLICATION: &str = "platform.company.com/application";
 pub const DEPLOYMENT_ID: &str = "platform.company.com/deployment-id";
 /// UID of the `Database`, `Cache` or `MessageQueue` that asked for it.
 pub const RESOURCE_UID: &str = "platform.company.com/resource-uid";
+/// Id of the binding that an object was made for.
+pub const BINDING_ID: &str = "platform.company.com/binding-id";
 /// A client pod carries this label with the instance's base name to pass the instance's `NetworkPolicy`.
 pub const CLIENT: &str = "platform.company.com/client-of";
 

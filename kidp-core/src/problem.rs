@@ -1,9 +1,10 @@
 //! Errors as values that cross a process boundary: one shape for HTTP answers, conditions and callbacks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing wrong with one field of the input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldError {
     /// Path of the field as the user wrote it, such as `spec.parameters.max_connections`.
@@ -38,7 +39,7 @@ pub fn summarise(errors: &[FieldError]) -> String {
 }
 
 /// The reason of a refusal. The text is stable; clients may branch on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Reason {
     /// The body is not what the route takes: malformed, wrong type, unknown field.
     MalformedRequest,
@@ -58,6 +59,10 @@ pub enum Reason {
     MethodNotAllowed,
     /// It exists already and differs.
     Conflict,
+    /// It was removed for good; a request from before its removal came late.
+    Gone,
+    /// Another operation on the same thing is under way; the same request succeeds after it.
+    ConcurrencyError,
     /// More is under way than the broker takes on.
     TooManyRequests,
     /// The cluster, or something else needed, does not answer.
@@ -78,9 +83,10 @@ impl Reason {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict => 409,
+            Self::Gone => 410,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::InvalidField => 422,
+            Self::InvalidField | Self::ConcurrencyError => 422,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
@@ -100,6 +106,8 @@ impl Reason {
             Self::NotFound => "NotFound",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::Conflict => "Conflict",
+            Self::Gone => "Gone",
+            Self::ConcurrencyError => "ConcurrencyError",
             Self::TooManyRequests => "TooManyRequests",
             Self::Unavailable => "Unavailable",
             Self::Timeout => "Timeout",
@@ -111,13 +119,17 @@ impl Reason {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::TooManyRequests | Self::Internal | Self::Unavailable | Self::Timeout
+            Self::TooManyRequests
+                | Self::ConcurrencyError
+                | Self::Internal
+                | Self::Unavailable
+                | Self::Timeout
         )
     }
 }
 
 /// The body of every refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -164,6 +176,8 @@ mod tests {
             Reason::MalformedRequest,
             Reason::InvalidField,
             Reason::TooManyRequests,
+            Reason::Gone,
+            Reason::ConcurrencyError,
         ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }

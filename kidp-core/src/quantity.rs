@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 /// Why a text is not a storage quantity.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum QuantityError {
     /// Not digits, an optional fraction and one of the known suffixes.
     #[error("`{0}` is not a quantity: write a number and a unit, such as 10Gi")]

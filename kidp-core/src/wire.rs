@@ -1,20 +1,28 @@
 //! Bodies of the broker's HTTP API. Field names are fixed: existing clients use them.
 //!
-//! `resourceUid`, `resourceGeneration` and `observedGeneration` go beyond the first contract; they are optional
+//! `resourceUid`, `resourceGeneration`, `observedGeneration` and `requestedBy` go beyond the first contract; they are optional
 //! in requests, so that a client that does not know them is served as before.
 
+mod plan;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::crd::Phase;
+use crate::crd::{PendingChanges, Phase};
 use crate::deployment::DeploymentId;
 use crate::instance::{DeletionPolicy, InstanceSpec, OwnerRef, ResourceType};
+
+pub use plan::{
+    PlanAction, PlanNote, PlanView, PlannedAdoption, PlannedChange, PlannedResources, RequestedResources,
+    Severity,
+};
 
 /// Largest body that the broker and the callback receiver read, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Body of `POST /v1/provision`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of `POST /v1/provision` and of `POST /v1/plan`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProvisionRequest {
     /// Kind of the resource.
@@ -39,10 +47,13 @@ pub struct ProvisionRequest {
     /// Generation of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_generation: Option<i64>,
+    /// Who asks, so that a client can tell its own instances from those of others at the same broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
 }
 
 /// Body of `POST /v1/deprovision`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeprovisionRequest {
     /// The deployment to remove.
@@ -53,10 +64,14 @@ pub struct DeprovisionRequest {
     /// What happens to the data; the instance's own policy when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// Whether the resource itself is gone, so that nothing may be made under this id again: a request for it that was
+    /// delayed on its way is then refused. Without it, the same resource may be provisioned anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
 }
 
 /// Body of a 202 answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
     /// Always `accepted`.
@@ -68,7 +83,7 @@ pub struct Accepted {
 }
 
 /// Answer of `GET /v1/status?id=`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentStatus {
     /// The deployment.
@@ -86,6 +101,9 @@ pub struct DeploymentStatus {
     /// Generation of the resource that `phase` speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// What a changed spec does that is not in effect yet; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<PendingChanges>,
     /// Whether the broker's record equals the spec of that generation is for the client to see.
     pub spec: InstanceSpec,
     /// For a person.
@@ -106,7 +124,7 @@ pub struct DeploymentStatus {
 }
 
 /// How well an instance does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HealthStatus {
     /// As asked for, and usable.
     Healthy,
@@ -117,7 +135,7 @@ pub enum HealthStatus {
 }
 
 /// Query of `GET /v1/resources` and body of its `POST` form. Every field narrows the answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceQuery {
     /// Only this namespace.
@@ -132,10 +150,30 @@ pub struct ResourceQuery {
     /// Only this deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<DeploymentId>,
+    /// Only what this client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// How much is told of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
+    /// Only those whose ids come after this one; the answer is then in the order of ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<DeploymentId>,
+}
+
+/// How much is told of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// What the cluster holds as well.
+    #[default]
+    Full,
+    /// The record alone, in the order of ids: cheap enough to list every one, page by page.
+    Record,
 }
 
 /// One resource in the answer of `/v1/resources`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceView {
     /// The deployment.
@@ -148,8 +186,17 @@ pub struct ResourceView {
     pub namespace: String,
     /// The team.
     pub team: String,
+    /// UID of the resource that asked, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_uid: Option<String>,
+    /// The client that asked, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
     /// Where it is in its life.
     pub phase: Phase,
+    /// What a changed spec does that is not in effect yet; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<PendingChanges>,
     /// How well it does.
     pub health_status: HealthStatus,
     /// What the cluster holds, as far as the broker can read it: replicas, image, resources, storage.
@@ -160,6 +207,9 @@ pub struct ResourceView {
     pub drift_detected: bool,
     /// What differs, one line a field; never a secret value.
     pub drift_details: Vec<String>,
+    /// Objects that could not be compared, one line each; whether they drifted is unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift_unknown: Vec<String>,
     /// Measured use, where the cluster has metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_usage: Option<Value>,
@@ -178,7 +228,7 @@ pub struct ResourceView {
 }
 
 /// Answer of `/v1/resources`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceList {
     /// The resources, by namespace and name.
@@ -190,7 +240,7 @@ pub struct ResourceList {
 }
 
 /// Answer of `GET /`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerRoot {
     /// Always `kidp-broker`.
@@ -210,8 +260,22 @@ pub struct BrokerRoot {
     pub links: std::collections::BTreeMap<String, Link>,
 }
 
+/// Answer of `GET /health` and `GET /readiness`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// `healthy` or `ready`.
+    pub status: String,
+    /// Always `kidp-broker`.
+    pub service: String,
+    /// Name of this broker.
+    pub name: String,
+    /// Version of the broker.
+    pub version: String,
+}
+
 /// An engine of a broker's registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineCapability {
     /// Kind of the resource.
@@ -229,7 +293,7 @@ pub struct EngineCapability {
 }
 
 /// One route of a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointDoc {
     /// HTTP method.
@@ -244,7 +308,7 @@ pub struct EndpointDoc {
 }
 
 /// A link of a HATEOAS document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Link {
     /// Where to.

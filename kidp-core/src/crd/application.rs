@@ -29,7 +29,8 @@ pub struct ApplicationSpec {
     /// Name for people.
     #[schemars(length(min = 1, max = 200))]
     pub display_name: String,
-    /// The team it belongs to.
+    /// The team it belongs to. Fixed at creation: what it owns would change hands with it.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("teamRef is fixed at creation"))]
     pub team_ref: LocalRef,
 }
 

@@ -40,6 +40,10 @@ pub struct BrokerSpec {
     /// Cloud provider of its cluster.
     #[schemars(length(min = 1, max = 63))]
     pub cloud_provider: String,
+    /// Jurisdictions that data there does not leave, by the names that the platform has for them (`EU`, `DE`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub data_residency: Vec<String>,
     /// What it serves.
     #[schemars(length(min = 1, max = 20))]
     pub capabilities: Vec<Capability>,
@@ -188,6 +192,29 @@ pub enum BrokerPhase {
     Unknown,
 }
 
+impl BrokerPhase {
+    /// The phase as it is written, for metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Ready => "Ready",
+            Self::Unhealthy => "Unhealthy",
+            Self::Offline => "Offline",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// A key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousKey {
+    /// The key, as `whpk_` and base64.
+    pub key: String,
+    /// Until when it is believed.
+    pub expires_at: Time,
+}
+
 /// Observed state of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -206,6 +233,12 @@ pub struct BrokerStatus {
     /// Ed25519 key that its callbacks are verified with, as `whpk_` and base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback_public_key: Option<String>,
+    /// Keys that it signed with before, and that are believed until they expire.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previous_callback_keys: Vec<PreviousKey>,
+    /// Instances of this operator at the broker whose resources are gone; absent while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphaned_instances: Option<u32>,
     /// Ready, Reconciling and Stalled, as kstatus reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -8,9 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LocalRef, Phase};
+use super::{LocalRef, PendingChanges, Phase};
 use crate::deployment::DeploymentId;
-use crate::instance::{InstanceSpec, OwnerRef, ResourceType};
+use crate::instance::{Adopted, InstanceSpec, OwnerRef, ResourceType};
+use crate::revision::Revision;
 
 /// An accepted request.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,7 @@ use crate::instance::{InstanceSpec, OwnerRef, ResourceType};
     printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.resourceName"}"#,
     printcolumn = r#"{"name":"Engine","type":"string","jsonPath":".spec.instance.engine"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Revision","type":"integer","jsonPath":".spec.renderRevision","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +55,16 @@ pub struct ServiceInstanceSpec {
     /// Where callbacks go; none are sent when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
+    /// The client that asked, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// The rendering that the instance was made with. It stays as it is when the broker is upgraded; changing it by
+    /// hand moves the instance to another rendering, which may restart its pods. 1 where a record has none.
+    #[serde(default)]
+    pub render_revision: Revision,
+    /// The StatefulSet that was taken over, as it was found; absent where none was. It is the broker's to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// What is to be there.
     pub instance: InstanceSpec,
 }
@@ -84,13 +96,35 @@ pub struct ServiceInstanceStatus {
     /// Secret with the credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_secret_ref: Option<LocalRef>,
+    /// Fingerprint of what was asked for when the instance was last usable; what differs from that is drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// What a changed spec does that is not in effect yet, counted before it is applied. None for an instance that is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<PendingChanges>,
+    /// What differs from what was applied, and is left; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
     /// Callbacks not yet acknowledged; at most the latest one is kept, since a later phase supersedes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<OutboxEntry>,
-    /// Ready, Reconciling and Stalled, as kstatus reads them.
+    /// Ready, Reconciling and Stalled, as kstatus reads them, and `InSync`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of an instance's drift.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DriftStatus {
+    /// How many fields and objects differ and are left.
+    pub left: u32,
+    /// How many objects cannot be seen.
+    pub unknown: u32,
+    /// What differs or cannot be seen, a line each; the first few of them. Never a secret value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
 }
 
 /// A callback that waits for its acknowledgement.

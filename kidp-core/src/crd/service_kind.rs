@@ -73,8 +73,14 @@ macro_rules! service_kind {
             $($only)*
             /// Encryption of data on disk and on the wire.
             #[serde(default)]
-            #[x_kube(validation = Rule::new("!has(self.minTLSVersion) || self.inTransit")
-                .message("encryption.minTLSVersion needs encryption.inTransit").field_path(".minTLSVersion"))]
+            #[x_kube(
+                validation = Rule::new("!has(self.minTLSVersion) || self.inTransit")
+                    .message("encryption.minTLSVersion needs encryption.inTransit").field_path(".minTLSVersion"),
+                validation = Rule::new("!has(self.certificate) || self.inTransit")
+                    .message("encryption.certificate needs encryption.inTransit").field_path(".certificate"),
+                validation = Rule::new("!has(self.certificate) || !(has(self.certificate.secretName) && has(self.certificate.issuerRef))")
+                    .message("encryption.certificate takes secretName or issuerRef, not both").field_path(".certificate")
+            )]
             pub encryption: crate::instance::EncryptionSpec,
             /// Where it is placed; any fitting broker when absent. Fixed at creation.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,9 +93,18 @@ macro_rules! service_kind {
             /// What happens to the data at deletion.
             #[serde(default)]
             pub deletion_policy: crate::instance::DeletionPolicy,
-            /// What is done about drift.
+            /// What is done about drift; what it leaves open, the team says.
             #[serde(default)]
+            #[x_kube(
+                validation = Rule::new("!has(self.rules) || self.rules.size() <= 32")
+                    .message("drift.rules can have at most 32 entries").field_path(".rules"),
+                validation = Rule::new("!has(self.maintenanceWindow) || !self.maintenanceWindow.duration.matches('^[1-9][0-9]*[mh]$') || duration(self.maintenanceWindow.duration) <= duration('24h')")
+                    .message("drift.maintenanceWindow.duration can be at most 24h").field_path(".maintenanceWindow")
+            )]
             pub drift: crate::instance::DriftSpec,
+            /// A StatefulSet of this namespace that is there already and becomes the instance.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub adopt: Option<crate::instance::AdoptSpec>,
         }
 
         impl $spec {
@@ -107,6 +122,7 @@ macro_rules! service_kind {
                     parameters: self.parameters.clone(),
                     deletion_policy: self.deletion_policy,
                     drift: self.drift.clone(),
+                    adopt: self.adopt.clone(),
                 }
             }
         }

@@ -35,6 +35,11 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub billing_code: Option<String>,
+    /// The jurisdiction that the data of its teams has to stay in: only brokers that have it among their `dataResidency`
+    /// serve them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub data_residency: Option<String>,
     /// Most objects of each kind, over all its teams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<TenantQuotas>,
@@ -46,12 +51,15 @@ pub struct TenantSpec {
 pub struct TenantQuotas {
     /// Teams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
     pub max_teams: Option<u32>,
     /// Databases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
     pub max_databases: Option<u32>,
     /// Services of any kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
     pub max_services: Option<u32>,
 }
 
