@@ -1,14 +1,20 @@
 //! One field that is not as it was asked for.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::author::Author;
+use crate::consequence::Consequence;
+use crate::secrets;
 
 /// A field whose live value is not the desired one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+///
+/// The values of a Secret are never printed or serialised, whoever made the change: only that they differ.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Change {
     /// The object, as `Kind/name`.
     pub object: String,
@@ -19,6 +25,12 @@ pub struct Change {
     pub before: Value,
     /// What is there now; null when nothing is.
     pub after: Value,
+    /// Whether others added it: nobody asked for anything there, so `before` is null. See [`crate::additions`].
+    #[serde(default)]
+    pub added: bool,
+    /// What putting the field right does to the instance. [`crate::diff`] knows fields, not engines, and says
+    /// [`Consequence::None`].
+    pub consequence: Consequence,
     /// Who owns the field now, as far as `managedFields` tells.
     pub author: Option<Author>,
 }
@@ -31,6 +43,8 @@ impl Change {
             path: String::new(),
             before: Value::Null,
             after: Value::Null,
+            added: false,
+            consequence: Consequence::None,
             author: None,
         }
     }
@@ -38,14 +52,64 @@ impl Change {
     /// The same change without its values, for objects that hold secrets.
     #[must_use]
     pub fn redacted(mut self) -> Self {
-        let hide = |value: &mut Value| {
-            if !value.is_null() {
-                *value = Value::from("(hidden)");
-            }
-        };
-        hide(&mut self.before);
-        hide(&mut self.after);
+        self.before = secrets::hidden(&self.before);
+        self.after = secrets::hidden(&self.after);
         self
+    }
+
+    /// [`Change::redacted`] where it is of a Secret.
+    pub(crate) fn without_secrets(self) -> Self {
+        if secrets::hides(&self.object, &self.path) {
+            self.redacted()
+        } else {
+            self
+        }
+    }
+
+    /// `before` and `after` as they may be shown.
+    pub(crate) fn shown(&self) -> [Cow<'_, Value>; 2] {
+        let hide = secrets::hides(&self.object, &self.path);
+        [&self.before, &self.after].map(|value| {
+            if hide {
+                Cow::Owned(secrets::hidden(value))
+            } else {
+                Cow::Borrowed(value)
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [before, after] = self.shown();
+        f.debug_struct("Change")
+            .field("object", &self.object)
+            .field("path", &self.path)
+            .field("before", &before)
+            .field("after", &after)
+            .field("added", &self.added)
+            .field("consequence", &self.consequence)
+            .field("author", &self.author)
+            .finish()
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [before, after] = self.shown();
+        let mut fields = serializer.serialize_struct("Change", 6 + usize::from(self.added))?;
+        fields.serialize_field("object", &self.object)?;
+        fields.serialize_field("path", &self.path)?;
+        fields.serialize_field("before", &before)?;
+        fields.serialize_field("after", &after)?;
+        if self.added {
+            fields.serialize_field("added", &true)?;
+        } else {
+            fields.skip_field("added")?;
+        }
+        fields.serialize_field("consequence", &self.consequence)?;
+        fields.serialize_field("author", &self.author)?;
+        fields.end()
     }
 }
 
@@ -54,11 +118,14 @@ impl fmt::Display for Change {
         if self.path.is_empty() {
             return write!(f, "{} is missing", self.object);
         }
-        write!(f, "{} {}: {} ", self.object, self.path, shown(&self.before))?;
-        if self.after.is_null() {
-            write!(f, "is gone")?;
+        let [before, after] = self.shown();
+        write!(f, "{} {}: ", self.object, self.path)?;
+        if self.added {
+            write!(f, "added by others, {}", line(&after))?;
+        } else if after.is_null() {
+            write!(f, "{} is gone", line(&before))?;
         } else {
-            write!(f, "became {}", shown(&self.after))?;
+            write!(f, "{} became {}", line(&before), line(&after))?;
         }
         match &self.author {
             Some(author) => write!(f, " (by {author})"),
@@ -68,7 +135,7 @@ impl fmt::Display for Change {
 }
 
 /// A value on one line, cut where it is long: a report is read by people.
-fn shown(value: &Value) -> String {
+fn line(value: &Value) -> String {
     const LIMIT: usize = 80;
     let text = match value {
         Value::String(text) => text.clone(),
@@ -94,5 +161,61 @@ mod tests {
         };
         let text = change.redacted().to_string();
         assert_eq!(text, "Secret/orders data.password: (hidden) is gone");
+    }
+
+    #[test]
+    fn a_secrets_values_are_shown_by_no_way_out() {
+        let change = |path: &str| Change {
+            path: path.to_owned(),
+            before: "hunter2".into(),
+            after: serde_json::json!({"inside": "hunter2"}),
+            ..Change::missing("Secret/orders")
+        };
+        for path in [
+            "data.password",
+            "data",
+            "stringData",
+            "metadata",
+            "metadata.annotations[a/b]",
+            "new",
+        ] {
+            let change = change(path);
+            let all = [
+                format!("{change} {change:?} {change:#?}"),
+                serde_json::to_string(&change).unwrap(),
+                crate::listing(std::slice::from_ref(&change)).to_string(),
+            ];
+            for text in all {
+                assert!(
+                    text.contains("(hidden)") && !text.contains("hunter2"),
+                    "{path}: {text}"
+                );
+            }
+        }
+        assert!(change("metadata.labels.team").to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn json_has_stable_names_and_comes_back() {
+        let change = Change {
+            path: "spec.replicas".to_owned(),
+            before: 1.into(),
+            after: 3.into(),
+            consequence: Consequence::RollingRestart,
+            author: Some(Author {
+                manager: "kubectl".to_owned(),
+                operation: "Update".to_owned(),
+                time: None,
+                subresource: Some("scale".to_owned()),
+            }),
+            ..Change::missing("StatefulSet/orders")
+        };
+        let json = serde_json::json!({
+            "object": "StatefulSet/orders", "path": "spec.replicas", "before": 1, "after": 3,
+            "consequence": "rolling-restart",
+            "author": {"manager": "kubectl", "operation": "Update", "time": null, "subresource": "scale"}
+        });
+        assert_eq!(serde_json::to_value(&change).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
     }
 }
