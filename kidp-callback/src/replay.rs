@@ -120,6 +120,16 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_takes_no_more_memory_than_the_capacity() {
+        let mut guard = ReplayGuard::new(100);
+        for n in 0..100_000 {
+            guard.is_first(&format!("m-{n}"), at(n / 1000));
+        }
+        assert_eq!((guard.len(), guard.ids.len()), (100, 100));
+        assert!(guard.order.capacity() <= 256, "{}", guard.order.capacity());
+    }
+
+    #[test]
     fn a_forgotten_id_is_new_again() {
         let mut guard = ReplayGuard::new(2);
         assert!(guard.is_empty() && guard.is_first("a", at(0)));

@@ -11,14 +11,16 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use kidp_core::clock::Clock;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
-use crate::http::{self, ClientError};
-use crate::keys::SigningKey;
+use crate::http::{self, ClientError, Http};
 use crate::payload::Callback;
-use crate::signing::sign;
+use crate::resolve::GuardedResolver;
+use crate::ring::KeyRing;
+use crate::signing::sign_with;
 
 /// Longest that one attempt takes.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,21 +57,40 @@ impl Outcome {
 /// Sends callbacks in the name of one broker.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    client: reqwest::Client,
-    key: SigningKey,
+    http: Http,
+    clock: Clock,
+    keys: KeyRing,
     broker_name: String,
     pauses: [Duration; 2],
 }
 
 impl Sender {
-    /// A sender that signs with `key` in the name of `broker_name`.
-    pub fn new(key: SigningKey, broker_name: impl Into<String>) -> Result<Self, ClientError> {
-        Ok(Self {
-            client: http::client(ATTEMPT_TIMEOUT)?,
-            key,
+    /// A sender that signs with `keys` in the name of `broker_name`.
+    pub fn new(keys: impl Into<KeyRing>, broker_name: impl Into<String>) -> Result<Self, ClientError> {
+        let http = http::guarded(ATTEMPT_TIMEOUT, GuardedResolver::system(), None)?.into();
+        Ok(Self::over(http, Clock::system(), keys, broker_name))
+    }
+
+    /// The same, over `http` and by `clock`.
+    pub fn over(http: Http, clock: Clock, keys: impl Into<KeyRing>, broker_name: impl Into<String>) -> Self {
+        Self {
+            http,
+            clock,
+            keys: keys.into(),
             broker_name: broker_name.into(),
             pauses: PAUSES,
-        })
+        }
+    }
+
+    /// The clock that it signs by.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The same, trusting the authorities of `pem` and no other.
+    pub fn trusting(mut self, pem: &[u8]) -> Result<Self, ClientError> {
+        self.http = http::guarded(ATTEMPT_TIMEOUT, GuardedResolver::system(), Some(pem))?.into();
+        Ok(self)
     }
 
     /// Other pauses and another limit for one attempt, for tests.
@@ -77,7 +98,7 @@ impl Sender {
     pub(crate) fn with_timing(mut self, pauses: [Duration; 2], timeout: Duration) -> Self {
         self.pauses = pauses;
         if let Ok(client) = http::client(timeout) {
-            self.client = client;
+            self.http = client.into();
         }
         self
     }
@@ -104,7 +125,7 @@ impl Sender {
     }
 
     async fn attempt(&self, url: &Url, id: &str, body: &[u8]) -> Outcome {
-        let headers = match sign(&self.key, &self.broker_name, id, jiff::Timestamp::now(), body) {
+        let headers = match sign_with(&self.keys.all(), &self.broker_name, id, self.clock.now(), body) {
             Ok(headers) => headers,
             Err(error) => {
                 tracing::error!(%error, id, "callback cannot be signed");
@@ -112,14 +133,14 @@ impl Sender {
             }
         };
         let request = self
-            .client
-            .post(url.clone())
+            .http
+            .request(Method::POST, url.clone())
             .headers(headers)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body.to_vec());
-        match request.send().await {
+        match self.http.send(request).await {
             Ok(response) => judge(response.status()),
-            Err(error) => Outcome::Unreachable(describe(&error)),
+            Err(error) => Outcome::Unreachable(error.to_string()),
         }
     }
 }
@@ -136,17 +157,6 @@ fn judge(status: StatusCode) -> Outcome {
         Outcome::Rejected(status.as_u16())
     } else {
         Outcome::Unreachable(format!("answered {status}"))
-    }
-}
-
-/// What went wrong, without the URL.
-fn describe(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else if error.is_connect() {
-        "no connection".to_owned()
-    } else {
-        "the exchange broke off".to_owned()
     }
 }
 

@@ -22,7 +22,7 @@ pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signa
 pub const BROKER_NAME: HeaderName = HeaderName::from_static("x-kidp-broker-name");
 /// Seconds since 1970, equal to [`WEBHOOK_TIMESTAMP`].
 pub const KIDP_TIMESTAMP: HeaderName = HeaderName::from_static("x-kidp-timestamp");
-/// A signature in base64.
+/// One or more signatures in base64, separated by spaces.
 pub const KIDP_SIGNATURE: HeaderName = HeaderName::from_static("x-kidp-signature");
 
 pub(crate) const SCHEME: &str = "v1a,";
@@ -55,9 +55,21 @@ pub(crate) fn kidp_message(timestamp: i64, body: &[u8]) -> Vec<u8> {
     [format!("{timestamp}.").as_bytes(), body].concat()
 }
 
-/// The headers of one attempt at sending `body`.
+/// The headers of one attempt at sending `body`, signed with one key.
 pub fn sign(
     key: &SigningKey,
+    broker_name: &str,
+    id: &str,
+    now: jiff::Timestamp,
+    body: &[u8],
+) -> Result<HeaderMap, SignError> {
+    sign_with(std::slice::from_ref(key), broker_name, id, now, body)
+}
+
+/// The headers of one attempt at sending `body`, signed with each of `keys`, as during a rotation: in both schemes the
+/// signatures are separated by spaces.
+pub fn sign_with(
+    keys: &[SigningKey],
     broker_name: &str,
     id: &str,
     now: jiff::Timestamp,
@@ -68,15 +80,20 @@ pub fn sign(
     }
     let header = |text: &str| HeaderValue::from_str(text).map_err(|_| SignError::BrokerName);
     let timestamp = now.as_second();
-    let webhook = format!("{SCHEME}{}", key.sign(&webhook_message(id, timestamp, body)));
-    let kidp = key.sign(&kidp_message(timestamp, body));
+    let message = webhook_message(id, timestamp, body);
+    let webhook: Vec<_> = keys
+        .iter()
+        .map(|key| format!("{SCHEME}{}", key.sign(&message)))
+        .collect();
+    let message = kidp_message(timestamp, body);
+    let kidp: Vec<_> = keys.iter().map(|key| key.sign(&message)).collect();
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(WEBHOOK_ID, header(id)?);
     headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
-    headers.insert(WEBHOOK_SIGNATURE, header(&webhook)?);
+    headers.insert(WEBHOOK_SIGNATURE, header(&webhook.join(" "))?);
     headers.insert(BROKER_NAME, header(broker_name)?);
     headers.insert(KIDP_TIMESTAMP, timestamp.into());
-    headers.insert(KIDP_SIGNATURE, header(&kidp)?);
+    headers.insert(KIDP_SIGNATURE, header(&kidp.join(" "))?);
     Ok(headers)
 }
 

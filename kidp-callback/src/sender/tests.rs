@@ -6,6 +6,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::keys::SigningKey;
 use crate::payload::tests::example;
 use crate::verify::{TrustedBroker, verify};
 
@@ -116,4 +117,75 @@ async fn nobody_listening_is_unreachable() {
     let url = Url::parse("http://127.0.0.1:1/cb").unwrap();
     let outcome = sender().send_round(&url, "m-1", &example()).await;
     assert_eq!(outcome, Outcome::Unreachable("no connection".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_used_at_once_beside_the_one_before() {
+    let (server, url) = server(ResponseTemplate::new(200)).await;
+    let (old, new) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+    let ring = KeyRing::from(old.clone());
+    let sender = Sender::new(ring.clone(), "eu").unwrap();
+    ring.replace(new.clone(), Some(old.clone()));
+    assert_eq!(ring.public(), new.public());
+    sender.send_round(&url, "m-1", &example()).await;
+    let received = requests(&server).await;
+    for key in [old, new] {
+        let keys = [key.public()];
+        let broker = TrustedBroker {
+            name: "eu",
+            keys: &keys,
+        };
+        let (headers, body) = (&received[0].headers, &received[0].body);
+        assert!(verify(headers, body, broker, jiff::Timestamp::now()).is_ok());
+    }
+}
+
+/// A server with a certificate for `localhost` by an authority of its own; it answers one request.
+async fn private_tls() -> (String, Url) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let private = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], private)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/cb", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut request = vec![0; 64 * 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (pem, Url::parse(&url).unwrap())
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_where_it_is_named_and_nowhere_else() {
+    let (pem, url) = private_tls().await;
+    let named = Sender::new(SigningKey::from_seed(&[1; 32]), "eu").unwrap();
+    let stranger = named.clone();
+    let named = named.trusting(pem.as_bytes()).unwrap();
+    assert_eq!(named.attempt(&url, "m-1", b"{}").await, Outcome::Acknowledged);
+    let refused = stranger.attempt(&url, "m-2", b"{}").await;
+    assert!(matches!(refused, Outcome::Unreachable(_)), "{refused:?}");
+    assert!(
+        stranger
+            .trusting(b"-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+            .is_err()
+    );
 }

@@ -5,7 +5,7 @@ use reqwest::header::HeaderValue;
 
 use super::*;
 use crate::keys::SigningKey;
-use crate::signing::sign;
+use crate::signing::{sign, sign_with};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -48,6 +48,29 @@ fn any_of_several_keys_will_do_and_no_other() {
         check(&signed(b"{}"), b"{}", &[], NOW),
         Err(VerifyError::Signature)
     );
+}
+
+#[test]
+fn during_a_rotation_either_key_will_do_and_both_schemes_have_to_be_of_one_key() {
+    let both = sign_with(&[key(2), key(1)], "eu", "m-1", at(NOW), b"{}").unwrap();
+    for trusted in [&[1][..], &[2], &[2, 1]] {
+        assert!(check(&both, b"{}", trusted, NOW).is_ok(), "{trusted:?}");
+    }
+    assert_eq!(check(&both, b"{}", &[3], NOW), Err(VerifyError::Signature));
+    assert_eq!(check(&both, b"{ }", &[1, 2], NOW), Err(VerifyError::Signature));
+    let (one, other) = (signed(b"{}"), sign(&key(2), "eu", "m-1", at(NOW), b"{}").unwrap());
+    let mut mixed = one;
+    mixed.insert(&KIDP_SIGNATURE, other[&KIDP_SIGNATURE].clone());
+    assert_eq!(check(&mixed, b"{}", &[1, 2], NOW), Err(VerifyError::Signature));
+}
+
+#[test]
+fn signatures_beyond_a_few_are_not_tried() {
+    let mut headers = signed(b"{}");
+    let junk = format!("v1a,{} ", "A".repeat(86)).repeat(MAX_SIGNATURES);
+    let late = format!("{junk}{}", headers[&WEBHOOK_SIGNATURE].to_str().unwrap());
+    headers.insert(&WEBHOOK_SIGNATURE, HeaderValue::from_str(&late).unwrap());
+    assert_eq!(check(&headers, b"{}", &[1], NOW), Err(VerifyError::Signature));
 }
 
 #[test]
