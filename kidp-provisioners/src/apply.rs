@@ -2,7 +2,7 @@
 //!
 //! # Flow
 //! ```text
-//! read Secret ─> credentials ─> build ─> read the rest ─> whose is it? ─> volumes ─> wave 1 ─> wave 2
+//! read certificate ─> read Secret ─> credentials ─> build ─> read the rest ─> whose is it? ─> volumes ─> waves
 //! ```
 //!
 //! # Guarantees
@@ -11,18 +11,25 @@
 //! - An object is written only when it is missing, its rendering changed (`applied-hash`) or a field of it was
 //!   changed by someone else. In steady state there are only reads.
 //! - A password is made once, with the Secret (a create, not an apply). One that exists is never replaced.
+//! - With TLS, only what the certificate is made from is applied before there is one, so that no pod waits for it, and a
+//!   running instance goes on as it is. Where that is all, the manifests that are returned were not all applied yet;
+//!   `readiness` says what is waited for.
 //! - Repeating a call that failed at any point is safe and completes it.
 //!
 //! # Caveats
 //! Fields that others added to an object are left alone, as server-side apply does.
 
 mod adopt;
+mod certificate;
 mod credentials;
 mod drift;
 mod error;
 mod ownership;
+mod plan;
+mod remediate;
 mod remove;
 mod request;
+mod shape;
 mod volumes;
 mod write;
 
@@ -37,13 +44,19 @@ use crate::instance::Instance;
 use crate::manifests::{Applied, Manifests, Object, Prepared, Wave};
 use crate::provisioner::Provisioner;
 use crate::resources::meta::Scope;
+use crate::revision;
 use credentials::Found;
+use remediate::Plan;
 use request::Cluster;
+use shape::Shape;
 
+pub use credentials::password as generate_password;
 pub(crate) use drift::drift;
 pub use error::ApplyError;
+pub(crate) use plan::plan;
+pub use remediate::{Judge, Remediated};
 pub(crate) use remove::{deprovision, removed_kinds};
-pub(crate) use request::get;
+pub(crate) use request::{get, is_404, is_absent};
 
 /// How objects are applied.
 #[derive(Clone, Debug)]
@@ -75,11 +88,34 @@ pub(crate) async fn provision<P: Provisioner + ?Sized>(
     instance: &Instance,
     options: &Options,
 ) -> Result<Manifests<Applied>, ApplyError> {
+    let done = attempt(provisioner, client, instance, options, None).await?;
+    Ok(done.0)
+}
+
+/// Puts back what `judge` says of an instance that was applied before, and leaves the rest as it is.
+pub(crate) async fn remediate<P: Provisioner + ?Sized>(
+    provisioner: &P,
+    client: &Client,
+    instance: &Instance,
+    options: &Options,
+    judge: &Judge<'_>,
+) -> Result<Remediated, ApplyError> {
+    let (manifests, mut done) = attempt(provisioner, client, instance, options, Some(judge)).await?;
+    done.written = manifests.written;
+    Ok(done)
+}
+
+async fn attempt<P: Provisioner + ?Sized>(
+    provisioner: &P,
+    client: &Client,
+    instance: &Instance,
+    options: &Options,
+    judge: Option<&Judge<'_>>,
+) -> Result<(Manifests<Applied>, Remediated), ApplyError> {
     let cluster = Cluster::new(client, instance, options.timeout);
-    let scope = Scope::new(instance);
     let mut attempt = 1;
     loop {
-        match provision_once(provisioner, &cluster, &scope, options).await {
+        match provision_once(provisioner, &cluster, instance, options, judge).await {
             Err(ApplyError::Kube { object, source }) if attempt < ATTEMPTS && request::is_taken(&source) => {
                 tracing::debug!(%object, "created by another call; starting over");
                 attempt += 1;
@@ -92,47 +128,82 @@ pub(crate) async fn provision<P: Provisioner + ?Sized>(
 async fn provision_once<P: Provisioner + ?Sized>(
     provisioner: &P,
     cluster: &Cluster<'_>,
-    scope: &Scope<'_>,
+    instance: &Instance,
     options: &Options,
-) -> Result<Manifests<Applied>, ApplyError> {
+    judge: Option<&Judge<'_>>,
+) -> Result<(Manifests<Applied>, Remediated), ApplyError> {
+    let instance = certificate::dereference(cluster, instance).await?;
+    let scope = &Scope::new(&instance);
     let found = credentials::find(cluster, scope).await?;
     let credentials = match &found {
         Some(found) => found.credentials.clone(),
-        None => provisioner.credentials(scope.instance, credentials::password()),
+        None => credentials::first(provisioner, cluster, scope).await?,
     };
-    let manifests = provisioner.build(scope.instance, &credentials)?;
+    let manifests = revision::build(provisioner, scope.instance, &credentials)?;
     let data_version = found
         .as_ref()
         .and_then(Found::data_version)
         .map(ToOwned::to_owned);
-    let has_secret = found.is_some();
+    let has_secret = found.is_some() || scope.adopted().is_some();
     let members = found.as_ref().map_or(1, Found::members);
-    let (mut live, claims, ()) = tokio::try_join!(
+    let shape = shape::of(&manifests);
+    let (mut live, claims, (), ()) = tokio::try_join!(
         read(cluster, scope, &manifests, found.map(|found| found.secret)),
-        volumes::read(cluster, scope, &manifests),
+        volumes::read(cluster, scope, &manifests, shape),
         volumes::check_members(cluster, scope, &manifests, members),
+        shape::check(cluster, scope, shape, members),
     )?;
     volumes::check(scope, &claims, has_secret)?;
-    check_version(provisioner, scope, data_version.filter(|_| !claims.is_empty()))?;
-    adopt::adopt(cluster, scope, &mut live, &claims).await?;
-    volumes::grow(cluster, &mut live, &claims).await?;
+    // The claims of a `Cluster` are its own; where there is one, there is data.
+    let has_data = !claims.is_empty() || (shape == Shape::Cluster && is_running(&live));
+    check_version(provisioner, scope, data_version.filter(|_| has_data))?;
+    let waves = waves(scope.instance);
+    live.retain(|(object, _)| waves.contains(&object.wave()));
+    if waves.contains(&Wave::Workload) {
+        adopt::adopt(cluster, scope, &mut live, &claims).await?;
+    }
+    let judged = judge.map(|judge| Plan::judged(provisioner, scope, &live, &claims, options, judge));
+    if waves.contains(&Wave::Workload) && judged.as_ref().is_none_or(|plan| plan.grows) {
+        volumes::grow(cluster, &mut live, &claims).await?;
+    }
+    let plan = judged.unwrap_or_else(|| Plan::everything(&live));
     let mut written = Vec::new();
-    for wave in [Wave::Foundation, Wave::Workload] {
+    for &wave in waves {
+        if wave == Wave::Workload && scope.adopted().is_some() {
+            adopt::adopt_set(cluster, scope, &mut live).await?;
+        }
         let due: Vec<_> = live
             .iter()
-            .filter(|(object, live)| object.wave() == wave && write::is_due(object, live.as_ref()))
+            .filter(|(object, _)| object.wave() == wave && plan.is_due(object))
             .collect();
         // All of a wave are awaited before an error is returned, so that no request is cut off half-way.
+        let left: Vec<_> = due.iter().map(|(object, _)| plan.left_in(object)).collect();
         let results = join_all(
             due.iter()
-                .map(|(object, live)| write::write(cluster, options, object, live.as_ref())),
+                .zip(&left)
+                .map(|((object, live), left)| write::write(cluster, options, object, live.as_ref(), left)),
         );
         for result in results.await {
             written.push(result?);
         }
     }
     drop(live);
-    Ok(manifests.applied(written))
+    Ok((manifests.applied(written), plan.outcome()))
+}
+
+/// Whether what makes the pods is there.
+fn is_running(live: &[Pair<'_>]) -> bool {
+    live.iter()
+        .any(|(object, found)| object.wave() == Wave::Workload && found.is_some())
+}
+
+/// What is applied at present, in order.
+fn waves(instance: &Instance) -> &'static [Wave] {
+    if certificate::is_awaited(instance) {
+        &[Wave::Certificate]
+    } else {
+        &[Wave::Certificate, Wave::Foundation, Wave::Workload]
+    }
 }
 
 /// Refuses a version that does not open the data.
@@ -165,6 +236,7 @@ async fn read<'a>(
     for (object, live) in others.iter().zip(&found) {
         if let Some(live) = live {
             ownership::of(&live.metadata, scope).require_ours(|| object.key())?;
+            adopt::check(scope, object, live)?;
         }
     }
     let mut found = found.into_iter();
@@ -180,6 +252,11 @@ async fn read<'a>(
             (object, live)
         })
         .collect())
+}
+
+/// Selects the instance's claims.
+pub(crate) fn claim_selector(scope: &Scope<'_>) -> Selector {
+    scope.identity().into_iter().collect()
 }
 
 /// Selects the instance's pods.

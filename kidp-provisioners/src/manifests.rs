@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use kidp_core::group::APPLIED_HASH_ANNOTATION;
 use kidp_core::names::short_hash;
+use kidp_core::revision::Revision;
 use kube::Resource;
 use kube::api::ApiResource;
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub enum Applied {}
 /// When an object is applied. Objects of a wave are applied at the same time, a wave after the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wave {
+    /// What cert-manager makes the certificate from, without which nothing else is applied.
+    Certificate,
     /// What pods mount, are named by or are protected by.
     Foundation,
     /// What makes pods.
@@ -52,6 +55,14 @@ pub struct Object {
 /// Why objects could not be rendered.
 #[derive(Debug, Error)]
 pub enum BuildError {
+    /// The instance is pinned to a rendering that this version of the library does not have, as after a downgrade.
+    #[error("render revision {asked} is not known here; the newest is {latest}")]
+    UnknownRevision {
+        /// The instance's.
+        asked: Revision,
+        /// The newest of its engine.
+        latest: Revision,
+    },
     /// An object could not be turned into JSON.
     #[error("cannot serialise {object}: {source}")]
     Serialise {

@@ -1,26 +1,54 @@
 //! The state of an instance's objects, read from the cluster: what readiness is judged by.
 
+mod certificate;
+mod cluster;
 mod read;
 mod rollout;
 
 use serde_json::{Value, json};
 
+pub(crate) use cluster::observe as cluster;
 pub(crate) use read::observe;
 
 /// What was read. Every field is plain data, so that readiness is a pure function of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The StatefulSet; none before it is made.
+    /// The StatefulSet, or the object of another operator that takes its place; none before it is made.
     pub workload: Option<Workload>,
     /// Its pods, by name.
     pub pods: Vec<Pod>,
     /// Its volume claims, by name.
     pub claims: Vec<Claim>,
-    /// Whether the client Service exists.
+    /// Whether the Service that clients connect to exists.
     pub service: bool,
+    /// The certificate; none without TLS.
+    pub certificate: Option<Certificate>,
 }
 
-/// What a StatefulSet says of itself.
+/// How far the certificate is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Certificate {
+    /// The Secret that it is in, or will be.
+    pub secret: String,
+    /// Its state.
+    pub state: CertificateState,
+}
+
+/// States of a certificate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum CertificateState {
+    /// The Secret is not there.
+    #[default]
+    Missing,
+    /// It cannot be served; the text says why.
+    Broken(String),
+    /// It is there, and the connection Secret has another CA, or none.
+    Changed,
+    /// It is there, and clients are given its CA.
+    Current,
+}
+
+/// What a StatefulSet, or what takes its place, says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workload {
     /// Generation of its spec.
@@ -45,6 +73,19 @@ pub struct Workload {
     pub memory: String,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// What the operator that runs it says; none for a StatefulSet.
+    pub operator: Option<OperatorState>,
+}
+
+/// What another operator says of an instance that it runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OperatorState {
+    /// Whether it has nothing left to do, and the instance is well.
+    pub settled: bool,
+    /// Whether it does not go on without help.
+    pub stuck: bool,
+    /// What it is doing, or why it does not go on.
+    pub message: String,
 }
 
 /// What a pod says of itself.

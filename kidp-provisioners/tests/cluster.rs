@@ -175,7 +175,10 @@ async fn steady_state_is_silent_and_what_others_change_is_put_back() {
     assert_eq!(bench.provision(&orders).await.unwrap().len(), 7);
     bench.ready(&orders).await;
     assert_eq!(bench.provision(&orders).await.unwrap(), [""; 0]);
-    assert_eq!(bench.postgresql.drift(&bench.client, &orders).await.unwrap(), []);
+    assert_eq!(
+        bench.postgresql.drift(&bench.client, &orders).await.unwrap(),
+        kidp_provisioners::Drift::default()
+    );
     let password = bench.password().await;
 
     let scale = json!({"spec": {"replicas": 0}});
@@ -201,7 +204,7 @@ async fn steady_state_is_silent_and_what_others_change_is_put_back() {
         .unwrap();
 
     let drift = bench.postgresql.drift(&bench.client, &orders).await.unwrap();
-    let lines: Vec<String> = drift.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = drift.changes.iter().map(ToString::to_string).collect();
     println!("{}", lines.join("\n"));
     assert!(
         lines

@@ -4,7 +4,6 @@
 //! cargo test -p kidp-provisioners --features cluster --test live
 //! ```
 //! Each test has a namespace of its own that enforces the `restricted` profile, and removes it at its end.
-#![cfg(feature = "cluster")]
 #![allow(clippy::unwrap_used, clippy::panic)] // A test's helpers may fail the test.
 
 #[path = "conformance/broken.rs"]

@@ -40,6 +40,43 @@ fn plain() {
 }
 
 #[test]
+fn members() {
+    let manifests = build(&database("8", Size::Medium, &json!({"highAvailability": true})));
+    insta::assert_snapshot!("members", manifests.to_yaml_redacted().unwrap());
+    insta::assert_yaml_snapshot!("members_connection_secret", connection_secret(&manifests));
+}
+
+/// A server alone that becomes the first member keeps its address, its claim and its login.
+#[test]
+fn a_set_is_reached_where_a_server_alone_was() {
+    let (alone, set) = (json!({}), json!({"highAvailability": true}));
+    let [alone, set] = [alone, set].map(|extra| database("7", Size::Small, &extra));
+    assert_eq!(
+        Mongodb::default().connection(&alone),
+        Mongodb::default().connection(&set)
+    );
+    let entries = |instance: &Instance| connection_secret(&build(instance))["entries"].clone();
+    let (before, after) = (entries(&alone), entries(&set));
+    for (name, value) in before
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| *name != "uri")
+    {
+        assert_eq!(after[name], *value, "{name}");
+    }
+    let uri = after["uri"].as_str().unwrap();
+    for ordinal in 0..3 {
+        let host = format!("orders-mongodb-{ordinal}.orders-mongodb-headless.shop.svc:27017");
+        assert!(uri.contains(&host), "{uri}");
+    }
+    assert!(uri.ends_with("/app?authSource=admin&replicaSet=rs0"), "{uri}");
+    // Only the first member makes the user, so the image must not be told of it for all.
+    let pod = &of_kind(&build(&set), "StatefulSet")[0]["spec"]["template"]["spec"];
+    assert!(!pod["containers"][0]["env"].to_string().contains("MONGO_INITDB"));
+}
+
+#[test]
 fn every_option() {
     let extra = json!({
         "storage": {"size": "100Gi", "class": "fast"},
@@ -94,11 +131,6 @@ fn versions() {
 fn what_cannot_be_honoured_is_refused_by_field() {
     let cases = [
         (
-            json!({"highAvailability": true}),
-            "spec.highAvailability",
-            "replica set",
-        ),
-        (
             json!({"backup": {"enabled": true}}),
             "spec.backup.enabled",
             "MongoDB",
@@ -106,7 +138,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         (
             json!({"encryption": {"inTransit": true}}),
             "spec.encryption.inTransit",
-            "MongoDB",
+            "cert-manager",
         ),
         (
             json!({"encryption": {"atRest": true}}),

@@ -3,82 +3,38 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use kidp_core::instance::{DeletionPolicy, Engine};
+use kidp_core::instance::Engine;
 use kidp_core::size::Size;
 use kidp_provisioners::conformance::{self, Samples};
-use kidp_provisioners::engines::parameters::{Kind, Parameter};
-use kidp_provisioners::engines::{mongodb, mysql, postgresql, rabbitmq, redis};
-use kidp_provisioners::{Instance, Provisioner, Registry};
+use kidp_provisioners::{Instance, TlsMaterial};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+use support::specs::{engines, instances_of, parameters};
 use support::{build, instance_of, of_kind};
 
-/// Every engine, by its place.
-fn engines() -> Vec<Arc<dyn Provisioner>> {
-    Registry::standard().iter().cloned().collect()
-}
-
-fn parameters_of(engine: Engine) -> &'static [Parameter] {
-    match engine {
-        Engine::Postgresql => postgresql::PARAMETERS,
-        Engine::Mysql => mysql::PARAMETERS,
-        Engine::Redis => redis::PARAMETERS,
-        Engine::Rabbitmq => rabbitmq::PARAMETERS,
-        Engine::Mongodb => mongodb::PARAMETERS,
-        Engine::Sqlserver | Engine::Other(_) => &[],
-    }
-}
-
-fn names() -> impl Strategy<Value = String> {
-    "[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?"
-}
-
-/// A value that a parameter accepts.
-fn example(kind: Kind) -> String {
-    match kind {
-        Kind::Integer { max, .. } => max.to_string(),
-        Kind::Real { max, .. } => max.to_string(),
-        Kind::Memory { min, units, .. } => units.shown(min),
-        Kind::Duration { .. } => "30s".to_owned(),
-        Kind::Bool => "on".to_owned(),
-        Kind::Choice(words) | Kind::List(words) => words[0].to_owned(),
-        Kind::TimeZone => "Europe/Berlin".to_owned(),
-        Kind::Letters(letters) => letters.to_owned(),
-        Kind::Numbers(group) => "60 ".repeat(group),
-    }
-}
-
-/// A value that a parameter accepts, or any text, for the names of any engine.
-fn parameters() -> impl Strategy<Value = BTreeMap<String, String>> {
-    let every: Vec<Parameter> = engines()
-        .iter()
-        .flat_map(|p| parameters_of(p.engine()).iter().copied())
-        .collect();
-    let known = prop::sample::select(every.clone());
-    let known = known.prop_map(|parameter| (parameter.name.to_owned(), example(parameter.kind)));
-    let any = (prop::sample::select(every), "\\PC{0,40}|[\n'\"\\\\# =a]{0,12}");
-    let any = any.prop_map(|(parameter, value)| (parameter.name.to_owned(), value));
-    prop::collection::btree_map("[a-z_]{1,20}", prop_oneof![known, any], 0..8)
-        .prop_map(|pairs| pairs.into_values().collect())
-}
-
-/// An instance of the engine of a place.
-fn instances_of(place: usize) -> impl Strategy<Value = Instance> {
-    let provisioner = engines().remove(place);
-    let size = prop::sample::select(&Size::ALL[..]);
-    let version = prop::sample::select(provisioner.capabilities().versions);
-    let policy = prop::sample::select(vec![DeletionPolicy::Delete, DeletionPolicy::Retain]);
-    (names(), version, size, 1_u32..4000, parameters(), policy, ".{0,80}").prop_map(
-        move |(name, version, size, storage, parameters, policy, team)| {
-            let extra = json!({
-                "storage": {"size": format!("{storage}Gi")}, "parameters": parameters, "deletionPolicy": policy
-            });
-            Instance { team, ..instance_of(provisioner.as_ref(), &name, &version, size, &extra) }
-        },
-    )
+/// Any `spec.encryption` that is of its type.
+fn encryption() -> impl Strategy<Value = Value> {
+    let name = "[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?|.{0,20}";
+    let kind = prop::sample::select(vec!["Issuer", "ClusterIssuer"]);
+    let version = prop::option::of(prop::sample::select(vec!["1.2", "1.3"]));
+    let issuer = prop::option::of((name, kind));
+    let source = prop::option::of((prop::option::of(name), issuer));
+    (any::<bool>(), version, source).prop_map(|(in_transit, version, source)| {
+        let mut spec = json!({"inTransit": in_transit});
+        if let Some(version) = version {
+            spec["minTLSVersion"] = json!(version);
+        }
+        if let Some((secret, issuer)) = source {
+            spec["certificate"] = json!({});
+            if let Some(secret) = secret {
+                spec["certificate"]["secretName"] = json!(secret);
+            }
+            if let Some((name, kind)) = issuer {
+                spec["certificate"]["issuerRef"] = json!({"name": name, "kind": kind});
+            }
+        }
+        spec
+    })
 }
 
 fn instances() -> impl Strategy<Value = Instance> {
@@ -136,6 +92,9 @@ proptest! {
             Engine::Redis => ("redis.conf", " ", '"'),
             _ => return Ok(()),
         };
+        let mut instance = instance;
+        // Several members of PostgreSQL have no file of ours.
+        instance.spec.high_availability &= instance.spec.engine != Engine::Postgresql;
         let manifests = build(&instance);
         let text = of_kind(&manifests, "ConfigMap")[0]["data"][file].clone();
         let mut names = Vec::new();
@@ -152,13 +111,44 @@ proptest! {
 
     #[test]
     fn validation_never_panics(
-        version in ".{0,20}", storage in ".{0,20}", name in ".{0,80}", parameters in parameters()
+        version in ".{0,20}", storage in ".{0,20}", name in ".{0,80}", parameters in parameters(),
+        several in any::<bool>(), cloudnative_pg in any::<bool>()
     ) {
-        let extra = json!({"storage": {"size": storage}, "parameters": parameters});
+        let extra = json!({"storage": {"size": storage}, "parameters": parameters, "highAvailability": several});
         for provisioner in engines() {
-            let instance = instance_of(provisioner.as_ref(), &name, &version, Size::Small, &extra);
+            let mut instance = instance_of(provisioner.as_ref(), &name, &version, Size::Small, &extra);
+            instance.features.cloudnative_pg = cloudnative_pg;
             let _ = provisioner.validate(&instance);
             let _ = build(&instance);
+        }
+    }
+
+    /// What is accepted has a certificate to serve: of a Secret that is named, or of cert-manager's.
+    #[test]
+    fn encryption_never_panics_and_is_never_pretended(
+        spec in encryption(), cert_manager in any::<bool>(), high_availability in any::<bool>(),
+        tls in prop::option::of((".{0,40}", "[0-9a-f]{0,16}"))
+    ) {
+        let extra = json!({"encryption": spec, "highAvailability": high_availability});
+        for provisioner in engines() {
+            let version = provisioner.capabilities().versions.remove(0);
+            let mut instance = instance_of(provisioner.as_ref(), "orders", &version, Size::Small, &extra);
+            instance.features.cert_manager = cert_manager;
+            instance.tls = tls.clone().map(|(ca, checksum)| TlsMaterial { ca, checksum });
+            let accepted = provisioner.validate(&instance).is_ok();
+            let manifests = build(&instance);
+            let encrypted = instance.spec.encryption.in_transit;
+            if accepted && encrypted {
+                let source = instance.spec.encryption.certificate.clone().unwrap_or_default();
+                let made = !of_kind(&manifests, "Certificate").is_empty();
+                prop_assert!(made != source.secret_name.is_some());
+                let pod = &of_kind(&manifests, "StatefulSet")[0]["spec"]["template"]["spec"];
+                let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+                prop_assert!(mounts.iter().any(|mount| mount["mountPath"] == "/etc/kidp/tls"));
+            }
+            if !encrypted {
+                prop_assert!(of_kind(&manifests, "Certificate").is_empty());
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         (
             json!({"encryption": {"inTransit": true}}),
             "spec.encryption.inTransit",
-            "RabbitMQ",
+            "cert-manager",
         ),
         (
             json!({"encryption": {"atRest": true}}),

@@ -36,6 +36,66 @@ fn plain() {
 }
 
 #[test]
+fn members() {
+    let manifests = build(&cache("8", Size::Medium, &json!({"highAvailability": true})));
+    insta::assert_snapshot!("members", manifests.to_yaml_redacted().unwrap());
+    insta::assert_yaml_snapshot!("members_connection_secret", connection_secret(&manifests));
+}
+
+/// One member that becomes three keeps its address, its claim and its login.
+#[test]
+fn three_members_are_reached_where_one_was() {
+    let (one, three) = (json!({}), json!({"highAvailability": true}));
+    let [one, three] = [one, three].map(|extra| cache("8", Size::Small, &extra));
+    assert_eq!(Redis::cache().connection(&one), Redis::cache().connection(&three));
+    let entries = |instance: &Instance| connection_secret(&build(instance))["entries"].clone();
+    let (before, after) = (entries(&one), entries(&three));
+    for (name, value) in before.as_object().unwrap() {
+        assert_eq!(after[name], *value, "{name}");
+    }
+    let set = &of_kind(&build(&three), "StatefulSet")[0]["spec"];
+    assert_eq!(set["replicas"], 3);
+    assert_eq!(set["volumeClaimTemplates"][0]["metadata"]["name"], "data");
+    // The Service's port leads to the router.
+    let pod = &set["template"]["spec"];
+    let ports = |list: &str| -> Vec<(String, i64)> {
+        let containers = pod[list].as_array().unwrap().iter();
+        let ports = containers.flat_map(|c| c["ports"].as_array().cloned().unwrap_or_default());
+        ports
+            .map(|p| {
+                (
+                    p["name"].as_str().unwrap().to_owned(),
+                    p["containerPort"].as_i64().unwrap(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(ports("containers"), [("member".to_owned(), 6379)]);
+    assert_eq!(
+        ports("initContainers"),
+        [("sentinel".to_owned(), 26379), ("redis".to_owned(), 6380)]
+    );
+}
+
+/// No name of a pod's own is in the files that all share, and each template's gaps are filled by `prepare.sh`.
+#[test]
+fn what_is_filled_in_is_known_to_the_script() {
+    let manifests = build(&cache("8", Size::Small, &json!({"highAvailability": true})));
+    let files = of_kind(&manifests, "ConfigMap")[0]["data"].clone();
+    let script = files["prepare.sh"].as_str().unwrap();
+    for (name, text) in files.as_object().unwrap() {
+        let text = text.as_str().unwrap();
+        if name.contains(".sh") {
+            continue;
+        }
+        let gaps = text.split('@').skip(1).step_by(2);
+        for gap in gaps.filter(|gap| gap.bytes().all(|c| c.is_ascii_uppercase())) {
+            assert!(script.contains(&format!("@{gap}@")), "{name}: {gap}");
+        }
+    }
+}
+
+#[test]
 fn every_option() {
     let extra = json!({
         "storage": {"size": "100Gi", "class": "fast"},
@@ -106,11 +166,6 @@ fn versions() {
 fn what_cannot_be_honoured_is_refused_by_field() {
     let cases = [
         (
-            json!({"highAvailability": true}),
-            "spec.highAvailability",
-            "Sentinel",
-        ),
-        (
             json!({"backup": {"enabled": true}}),
             "spec.backup.enabled",
             "Redis",
@@ -118,7 +173,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         (
             json!({"encryption": {"inTransit": true}}),
             "spec.encryption.inTransit",
-            "Redis",
+            "cert-manager",
         ),
         (
             json!({"encryption": {"atRest": true}}),

@@ -57,6 +57,7 @@ fn every_option() {
         image,
         uid: 70,
         request_share,
+        ..PostgresqlConfig::default()
     });
     let manifests = provisioner
         .build(&instance, &credentials(&provisioner, &instance))
@@ -93,4 +94,45 @@ fn sizes_and_versions() {
 fn secret_entries() {
     let manifests = build(&instance("orders", "15", Size::Small, &json!({})));
     insta::assert_yaml_snapshot!("connection_secret", connection_secret(&manifests));
+}
+
+/// An instance with failover, where CloudNativePG is installed.
+fn three(name: &str, version: &str, size: Size, extra: &serde_json::Value) -> Instance {
+    let mut spec = json!({"highAvailability": true});
+    let more = extra.as_object().cloned().unwrap_or_default();
+    spec.as_object_mut().unwrap().extend(more);
+    let mut instance = instance(name, version, size, &spec);
+    instance.features.cloudnative_pg = true;
+    instance
+}
+
+#[test]
+fn failover() {
+    let manifests = build(&three("orders", "17", Size::Small, &json!({})));
+    insta::assert_snapshot!("failover", manifests.to_yaml_redacted().unwrap());
+    insta::assert_yaml_snapshot!("failover_connection_secret", connection_secret(&manifests));
+}
+
+#[test]
+fn failover_with_every_option() {
+    let extra = json!({
+        "storage": {"size": "100Gi", "class": "fast"},
+        "parameters": {"work_mem": "32MB", "shared_buffers": "9000MB",
+            "shared_preload_libraries": "pg_stat_statements, auto_explain"}
+    });
+    let instance = three(&"a-very-long.name".repeat(5), "17.2", Size::Xlarge, &extra);
+    let provisioner = Postgresql::new(PostgresqlConfig {
+        ha_image: Image {
+            registry: "registry.internal:5000".to_owned(),
+            pull_policy: PullPolicy::Always,
+            ..Image::official("mirror/cnpg")
+        },
+        ha_uid: 999,
+        ..PostgresqlConfig::default()
+    });
+    assert_eq!(provisioner.validate(&instance), Ok(()));
+    let manifests = provisioner
+        .build(&instance, &credentials(&provisioner, &instance))
+        .unwrap();
+    insta::assert_snapshot!("failover_every_option", manifests.to_yaml_redacted().unwrap());
 }

@@ -69,6 +69,79 @@ fn what_cannot_be_honoured_is_refused_by_field() {
     }
 }
 
+/// With failover, where CloudNativePG is installed or not.
+fn three(installed: bool, extra: &Value) -> Vec<FieldError> {
+    let mut spec = json!({"highAvailability": true});
+    let more = extra.as_object().cloned().unwrap_or_default();
+    spec.as_object_mut().unwrap().extend(more);
+    let mut instance = instance("orders", "16", Size::Small, &spec);
+    instance.features.cloudnative_pg = installed;
+    faults(&instance)
+}
+
+#[test]
+fn failover_needs_cloudnative_pg() {
+    assert_eq!(three(true, &json!({})), []);
+    assert_eq!(three(true, &json!({"deletionPolicy": "Retain"})), []);
+    let refused = three(false, &json!({}));
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].field, "spec.highAvailability");
+    assert!(
+        refused[0]
+            .message
+            .contains("CloudNativePG, which is not installed"),
+        "{}",
+        refused[0].message
+    );
+}
+
+#[test]
+fn with_failover_more_is_refused() {
+    let parameter = |name: &str, value: &str| three(true, &json!({"parameters": {name: value}}));
+    let accepted = [
+        ("shared_preload_libraries", "pg_stat_statements"),
+        ("shared_buffers", "1200MB"),
+        ("max_wal_senders", "10"),
+        ("wal_level", "replica"),
+    ];
+    for (name, value) in accepted {
+        assert_eq!(parameter(name, value), [], "{name}");
+    }
+    let refused = [
+        ("max_wal_senders", "2", "at least 10"),
+        ("MAX_REPLICATION_SLOTS", "0", "at least 10"),
+        ("max_wal_size", "32MB", "below max_wal_size"),
+        ("min_wal_size", "100GB", "below max_wal_size"),
+        ("archive_mode", "on", "is set by CloudNativePG"),
+        ("synchronous_standby_names", "*", "is set by CloudNativePG"),
+        ("temp_tablespaces", "x", "is set by CloudNativePG"),
+        ("fsync", "off", "lose data"),
+    ];
+    for (name, value, says) in refused {
+        let faults = parameter(name, value);
+        assert_eq!(faults.len(), 1, "{name}: {faults:?}");
+        assert_eq!(faults[0].field, format!("spec.parameters.{name}"));
+        assert!(faults[0].message.contains(says), "{name}: {}", faults[0].message);
+    }
+    let small = three(true, &json!({"storage": {"size": "512Mi"}}));
+    assert_eq!(small[0].field, "spec.storage.size");
+    let smaller = three(true, &json!({"storage": {"size": "1Mi"}}));
+    assert_eq!(smaller.len(), 1, "{smaller:?}");
+}
+
+#[test]
+fn one_member_does_not_become_three() {
+    let (one, three) = (
+        instance("orders", "16", Size::Small, &json!({})).spec,
+        instance("orders", "16", Size::Small, &json!({"highAvailability": true})).spec,
+    );
+    let engine = Postgresql::default();
+    assert_eq!(engine.change_faults(&one, &one), []);
+    for (from, to) in [(&one, &three), (&three, &one)] {
+        assert_eq!(engine.change_faults(from, to)[0].field, "spec.highAvailability");
+    }
+}
+
 #[test]
 fn every_fault_is_reported_at_once() {
     let extra =
@@ -85,9 +158,9 @@ fn every_fault_is_reported_at_once() {
             "metadata.namespace",
             "spec.version",
             "spec.storage.size",
-            "spec.highAvailability",
             "spec.parameters.nope",
-            "spec.parameters.port"
+            "spec.parameters.port",
+            "spec.highAvailability"
         ]
     );
 }

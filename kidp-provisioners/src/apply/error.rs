@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::manifests::BuildError;
+use crate::tls::CertificateFault;
 
 /// Why objects could not be applied, read or removed.
 #[derive(Debug, Error)]
@@ -30,6 +31,12 @@ pub enum ApplyError {
         /// Its name.
         namespace: String,
     },
+    /// The namespace is being deleted, with all that is in it. Nothing can be made in it any more.
+    #[error("namespace {namespace} is being deleted")]
+    NamespaceTerminating {
+        /// Its name.
+        namespace: String,
+    },
     /// There is data, but not the Secret with its password. The Secret is restored, or the claim deleted.
     #[error(
         "{claim} holds data of an earlier instance whose Secret {secret} is gone: restore it, or delete the claim"
@@ -46,7 +53,40 @@ pub enum ApplyError {
         /// Its name.
         secret: String,
         /// The entry.
-        key: &'static str,
+        key: String,
+    },
+    /// The Secret that the password of what was taken over came from is gone, and so is the connection Secret. One of the
+    /// two is restored.
+    #[error("Secret/{secret}, which the password came from, is gone: restore it")]
+    AdoptedSecretMissing {
+        /// Its name.
+        secret: String,
+    },
+    /// What was to be taken over has changed since it was looked at. It is looked at again.
+    #[error("{object} has changed since it was decided to take it over")]
+    AdoptionStale {
+        /// `Kind/name`.
+        object: String,
+    },
+    /// The data of an earlier instance of this name is that of a StatefulSet that was taken over, and not where a new
+    /// instance would look. The StatefulSet is made again and taken over; or Secret and claim are deleted.
+    #[error(
+        "Secret/{secret} belongs to the data of StatefulSet/{stateful_set}: make that again and take it over, or delete \
+         the Secret and the data"
+    )]
+    AdoptedData {
+        /// Name of the Secret.
+        secret: String,
+        /// Name of the StatefulSet.
+        stateful_set: String,
+    },
+    /// The certificate's Secret cannot be served. Whoever made it mends it; what runs goes on meanwhile.
+    #[error("Secret/{secret}: {fault}")]
+    BrokenCertificate {
+        /// Its name.
+        secret: String,
+        /// What is wrong with it.
+        fault: CertificateFault,
     },
     /// The engine at the version asked for does not open the data. A new instance is made and the data moved.
     #[error(
@@ -76,6 +116,16 @@ pub enum ApplyError {
         to: i32,
         /// `Kind/name` of a claim that would be left out.
         claim: String,
+    },
+    /// The instance has its data where the shape that is asked for does not look: one member of a StatefulSet does not
+    /// become several that another operator runs, nor the other way round. A new instance is made and the data moved.
+    #[error(
+        "spec.highAvailability is fixed by the data that there is, of {found}: set it back, or dump the data and \
+         restore it into a new instance"
+    )]
+    ShapeChange {
+        /// `Kind/name` of what there is.
+        found: String,
     },
     /// The volume cannot grow; most often its storage class does not allow it.
     #[error("{claim} cannot grow to {to}: {message}")]
@@ -117,7 +167,10 @@ impl ApplyError {
     /// Whether the same call can succeed later, without a change of the instance.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::StillDeleting { .. } | Self::NamespaceMissing { .. } | Self::Timeout { .. } => true,
+            Self::StillDeleting { .. }
+            | Self::NamespaceMissing { .. }
+            | Self::NamespaceTerminating { .. }
+            | Self::Timeout { .. } => true,
             Self::Kube { source, .. } => match source.as_ref() {
                 kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..),
                 kube::Error::Service(_) | kube::Error::HyperError(_) => true,

@@ -11,6 +11,8 @@ use crate::resources::meta::{RETAINED, Scope};
 pub(super) enum Ownership {
     /// Its own.
     Ours,
+    /// Somebody else's, which is to become its own.
+    Adopted,
     /// Left by an earlier instance of this name and team, to be adopted.
     Retained,
     /// On its way out, whether of this or of an earlier instance.
@@ -20,10 +22,10 @@ pub(super) enum Ownership {
 }
 
 impl Ownership {
-    /// Refuses everything but an own object.
+    /// Refuses everything but an own object, or one that is to become it.
     pub(super) fn require_ours(self, object: impl FnOnce() -> String) -> Result<(), ApplyError> {
         match self {
-            Self::Ours => Ok(()),
+            Self::Ours | Self::Adopted => Ok(()),
             Self::Deleting => Err(ApplyError::StillDeleting { object: object() }),
             Self::Retained | Self::Foreign => Err(ApplyError::NameCollision { object: object() }),
         }
@@ -48,11 +50,18 @@ pub(super) fn of(meta: &ObjectMeta, scope: &Scope<'_>) -> Ownership {
     };
     let same_name = label(labels::MANAGED_BY_KEY) == Some(labels::MANAGED_BY)
         && scope
-            .selector()
+            .identity()
             .iter()
             .all(|(key, value)| label(key) == Some(value));
     if !same_name {
-        return Ownership::Foreign;
+        // What another instance has taken over meanwhile stays its own.
+        let is_taken =
+            label(labels::MANAGED_BY_KEY) == Some(labels::MANAGED_BY) && label(RETAINED) != Some("true");
+        return if is_taken {
+            Ownership::Foreign
+        } else {
+            foreign(meta, scope)
+        };
     }
     if meta.deletion_timestamp.is_some() {
         return Ownership::Deleting;
@@ -70,5 +79,18 @@ pub(super) fn of(meta: &ObjectMeta, scope: &Scope<'_>) -> Ownership {
         Ownership::Ours
     } else {
         Ownership::Foreign
+    }
+}
+
+/// What was looked at to be taken over is known by its UID, whatever its labels say by now.
+fn foreign(meta: &ObjectMeta, scope: &Scope<'_>) -> Ownership {
+    let is_meant = scope.adopted().is_some_and(|adopted| {
+        let uid = meta.uid.as_deref();
+        uid.is_some() && (uid == Some(&adopted.uid) || uid == Some(&adopted.claim_uid))
+    });
+    match (is_meant, meta.deletion_timestamp.is_some()) {
+        (false, _) => Ownership::Foreign,
+        (true, true) => Ownership::Deleting,
+        (true, false) => Ownership::Adopted,
     }
 }

@@ -75,6 +75,9 @@ pub(crate) async fn get<T>(
         Ok(Err(error)) if is_namespace_missing(&error) => Err(ApplyError::NamespaceMissing {
             namespace: namespace.to_owned(),
         }),
+        Ok(Err(error)) if is_namespace_terminating(&error) => Err(ApplyError::NamespaceTerminating {
+            namespace: namespace.to_owned(),
+        }),
         Ok(Err(source)) => Err(ApplyError::Kube {
             object: object.to_owned(),
             source: Box::new(source),
@@ -101,6 +104,17 @@ pub(super) fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.is_not_found())
 }
 
+/// Whether what was asked for is not there, be it the object or its whole kind: an API server answers for a kind that it
+/// does not have with a text, which has no reason that [`is_not_found`] could see.
+pub(crate) fn is_404(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 404)
+}
+
+/// [`is_404`] of a request that was made here.
+pub(crate) fn is_absent(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Kube { source, .. } if is_404(source))
+}
+
 fn is_namespace_missing(error: &Error) -> bool {
     let Error::Api(status) = error else { return false };
     status.is_not_found()
@@ -108,4 +122,12 @@ fn is_namespace_missing(error: &Error) -> bool {
             .details
             .as_ref()
             .is_some_and(|details| details.kind == "namespaces")
+}
+
+/// Whether a write was refused because its namespace is on its way out.
+fn is_namespace_terminating(error: &Error) -> bool {
+    let Error::Api(status) = error else { return false };
+    let causes = status.details.as_ref().map(|details| &details.causes);
+    status.is_forbidden()
+        && causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
 }

@@ -3,7 +3,7 @@
 use kidp_core::labels;
 use serde_json::{Value, json};
 
-use super::objects::{Notes, items, judge, templates};
+use super::objects::{Notes, clusters, inherited_labels, items, judge, templates};
 use super::report::{Check, Finding};
 use super::samples::Samples;
 use crate::apply::removed_kinds;
@@ -38,6 +38,9 @@ pub fn deletion(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Finding
                     &pod.metadata["labels"],
                     notes,
                 );
+            }
+            for cluster in clusters(manifests) {
+                inherited(instance, cluster, notes);
             }
             claims(instance, manifests, notes);
         },
@@ -89,6 +92,27 @@ fn found_by(instance: &Instance, key: &str, found: &Value, notes: &mut Notes) {
             format!("its label {label} is missing or wrong; it is found by it")
         });
     }
+}
+
+/// What is made for a `Cluster` is found by the labels that it inherits, but for that of who manages it: that is the
+/// `Cluster`'s operator, which writes the label anew each time that it is another.
+fn inherited(instance: &Instance, cluster: &Object, notes: &mut Notes) {
+    let found = inherited_labels(cluster);
+    let key = format!("what is made for {}", cluster.key());
+    let uid = labels::value(&instance.resource_uid);
+    let expected = [
+        (labels::DEPLOYMENT_ID, instance.deployment_id.as_str()),
+        (labels::RESOURCE_UID, &uid),
+    ];
+    for (label, value) in expected.into_iter().filter(|(_, value)| !value.is_empty()) {
+        notes.require(found[label] == value, instance, &key, || {
+            format!("its label {label} is missing or wrong; it is found by it")
+        });
+    }
+    let manager = &found[labels::MANAGED_BY_KEY];
+    notes.require(manager.is_null(), instance, &key, || {
+        format!("its label {} is its operator's to set", labels::MANAGED_BY_KEY)
+    });
 }
 
 fn claims(instance: &Instance, manifests: &Manifests<Prepared>, notes: &mut Notes) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kidp_core::instance::InstanceSpec;
 use serde_json::{Map, Value, json};
 
 use super::objects::{Notes, PASSWORD, render};
@@ -34,13 +35,18 @@ pub fn immutability(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Fin
         let Ok(manifests) = render(provisioner, instance, PASSWORD) else {
             continue;
         };
-        let known = lives.entry(identity(instance)).or_default();
+        let known = lives.entry(identity(provisioner, instance)).or_default();
         let mut fixed: Vec<_> = manifests
             .objects()
             .iter()
             .map(|object| (object.key(), fixed(object)))
             .collect();
-        fixed.push(("connection".to_owned(), connection(provisioner, instance)));
+        // TLS may have a port of its own.
+        let place = format!(
+            "connection with inTransit: {}",
+            instance.spec.encryption.in_transit
+        );
+        fixed.push((place, connection(provisioner, instance)));
         let shape = format!(
             "objects with highAvailability: {}",
             instance.spec.high_availability
@@ -63,8 +69,15 @@ pub fn immutability(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Fin
 }
 
 /// What makes two samples the same instance.
-fn identity(instance: &Instance) -> [String; 4] {
+fn identity(provisioner: &dyn Provisioner, instance: &Instance) -> [String; 5] {
+    let other = InstanceSpec {
+        high_availability: !instance.spec.high_availability,
+        ..instance.spec.clone()
+    };
+    let is_fixed = !provisioner.change_faults(&instance.spec, &other).is_empty();
+    let shape = is_fixed && instance.spec.high_availability;
     [
+        shape.to_string(),
         instance.namespace.clone(),
         instance.name.clone(),
         instance.deployment_id.to_string(),
@@ -82,6 +95,7 @@ fn connection(provisioner: &dyn Provisioner, instance: &Instance) -> Value {
 fn names(manifests: &Manifests<Prepared>) -> Value {
     let kinds = [
         "StatefulSet",
+        "Cluster",
         "Deployment",
         "DaemonSet",
         "Service",
@@ -114,6 +128,12 @@ fn fixed(object: &Object) -> Value {
         "Secret" => json!({"type": json["type"], "immutable": json["immutable"]}),
         "ConfigMap" => json!({"immutable": json["immutable"]}),
         "PersistentVolumeClaim" => claim(json),
+        "Cluster" => json!({
+            "spec.bootstrap": spec["bootstrap"], "spec.storage.storageClass": spec["storage"]["storageClass"],
+            "spec.postgresUID": spec["postgresUID"], "spec.postgresGID": spec["postgresGID"],
+            "spec.instances": spec["instances"],
+            "spec.inheritedMetadata.labels": spec["inheritedMetadata"]["labels"],
+        }),
         "RoleBinding" | "ClusterRoleBinding" => json!({"roleRef": json["roleRef"]}),
         "NetworkPolicy" => json!({"spec.podSelector": spec["podSelector"]}),
         "PodDisruptionBudget" => json!({"spec.selector": spec["selector"]}),

@@ -31,8 +31,9 @@ use kube::api::{Api, DynamicObject, ListParams};
 use super::objects::Notes;
 use super::report::{Check, Finding, Report};
 use super::samples::Samples;
-use crate::apply::{ApplyError, Options, removed_kinds};
+use crate::apply::{ApplyError, Options, is_404, removed_kinds};
 use crate::instance::Instance;
+use crate::observe::{CertificateState, Observed};
 use crate::provisioner::{Deprovisioned, Provisioner, Readiness};
 
 pub use acceptance::acceptance;
@@ -90,6 +91,9 @@ impl Life<'_> {
         self.usable.require(!first.is_empty(), instance, "", || {
             "the instance was there before; give a namespace without it".to_owned()
         });
+        if instance.spec.encryption.in_transit {
+            self.certified().await?;
+        }
         self.silent("right after the first").await?;
         let start = Instant::now();
         loop {
@@ -108,6 +112,22 @@ impl Life<'_> {
         self.silent("once controllers have done their part").await
     }
 
+    /// Waits until there is a certificate, where one is to be made, and applies what waited for it.
+    async fn certified(&self) -> Result<(), ApplyError> {
+        let start = Instant::now();
+        let is_missing = |observed: Observed| {
+            let state = observed.certificate.map(|certificate| certificate.state);
+            state == Some(CertificateState::Missing)
+        };
+        while is_missing(self.provisioner.observe(self.client, self.instance).await?) {
+            if start.elapsed() > self.patience {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.provision().await.map(|_| ())
+    }
+
     async fn provision(&self) -> Result<Vec<String>, ApplyError> {
         let options = Options::default();
         let applied = self
@@ -123,9 +143,13 @@ impl Life<'_> {
             let message = format!("is written again {when}: what was applied is read back differently");
             self.steady.add(self.instance, &object, message);
         }
-        for change in self.provisioner.drift(self.client, self.instance).await? {
+        let drift = self.provisioner.drift(self.client, self.instance).await?;
+        for change in drift.changes {
             self.steady
                 .add(self.instance, "", format!("differs {when}: {change}"));
+        }
+        for unknown in drift.unknown {
+            self.steady.add(self.instance, "", format!("{when}, {unknown}"));
         }
         Ok(())
     }
@@ -175,7 +199,11 @@ async fn left(client: &Client, instance: &Instance) -> Result<Vec<String>, kube:
     let mut left = Vec::new();
     for resource in removed_kinds() {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &instance.namespace, &resource);
-        let found = api.list_metadata(&params).await?;
+        let found = match api.list_metadata(&params).await {
+            // A kind of an operator that this cluster does not have.
+            Err(error) if is_404(&error) => continue,
+            found => found?,
+        };
         let names = found.items.into_iter().filter_map(|object| object.metadata.name);
         left.extend(names.map(|name| format!("{}/{name}", resource.kind)));
     }

@@ -39,7 +39,7 @@ pub use deletion::deletion;
 pub use determinism::determinism;
 pub use immutability::immutability;
 pub use naming::naming;
-pub use pods::{pod_violations, pods, promise_violations};
+pub use pods::{cluster_violations, pod_violations, pods, promise_violations};
 pub use readiness::readiness;
 pub use report::{Check, Finding, Report};
 pub use samples::Samples;

@@ -7,12 +7,13 @@ use kidp_core::labels;
 use kidp_core::names::{self, MAX_LABEL};
 use serde_json::Value;
 
-use super::objects::{Notes, judge, templates};
+use super::objects::{Notes, clusters, inherited_labels, judge, templates};
 use super::report::{Check, Finding};
 use super::samples::Samples;
 use crate::instance::Instance;
 use crate::manifests::{Manifests, Object, Prepared};
 use crate::provisioner::Provisioner;
+use crate::resources::cloudnative_pg;
 use crate::resources::meta::Scope;
 
 /// What a StatefulSet's controller appends to its name for a label: a dash and a hash of up to ten characters.
@@ -93,6 +94,14 @@ fn name(scope: &Scope<'_>, object: &Object, notes: &mut Notes) {
             "its name and the hash of its revision do not fit a label".to_owned()
         });
     }
+    if object.resource().group == cloudnative_pg::GROUP {
+        notes.require(name.len() <= cloudnative_pg::MAX_NAME, instance, &key, || {
+            format!(
+                "its name is longer than {} characters, which CloudNativePG refuses",
+                cloudnative_pg::MAX_NAME
+            )
+        });
+    }
     let rest = name.strip_prefix(scope.base.as_str());
     let derived = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     notes.require(derived, instance, &key, || {
@@ -114,7 +123,12 @@ fn required_labels(scope: &Scope<'_>, engine: Engine, key: &str, found: &Value, 
         (labels::PART_OF, None),
         (labels::TEAM, None),
     ];
-    for (label, value) in expected {
+    // An instance of no team has no label of one.
+    let has_team = !instance.team.is_empty();
+    for (label, value) in expected
+        .into_iter()
+        .filter(|(label, _)| has_team || *label != labels::TEAM)
+    {
         let is_there = match value {
             Some(value) => found[label] == value,
             None => found[label].is_string(),
@@ -152,13 +166,15 @@ fn selectors(scope: &Scope<'_>, manifests: &Manifests<Prepared>, notes: &mut Not
             )
         });
     }
-    for pod in templates(manifests) {
-        let found = &pod.metadata["labels"];
+    let templates = templates(manifests).into_iter();
+    let pods = templates.map(|pod| (pod.object, &pod.metadata["labels"]));
+    let inherited = |cluster| (cluster, inherited_labels(cluster));
+    for (object, found) in pods.chain(clusters(manifests).map(inherited)) {
         let selected = scope
             .selector()
             .iter()
             .all(|(key, value)| found[key] == value.as_str());
-        notes.require(selected, instance, &pod.object.key(), || {
+        notes.require(selected, instance, &object.key(), || {
             "its pods lack the labels of `Scope::selector`, by which they are observed".to_owned()
         });
     }

@@ -1,5 +1,6 @@
 //! Samples rendered, and what checks look for in them.
 
+use kube::api::ApiResource;
 use serde_json::Value;
 
 use super::report::{Check, Finding};
@@ -7,6 +8,7 @@ use super::samples::Samples;
 use crate::instance::Instance;
 use crate::manifests::{BuildError, Manifests, Object, Prepared};
 use crate::provisioner::Provisioner;
+use crate::resources::cloudnative_pg;
 
 /// A password that is recognised wherever it turns up.
 pub(super) const PASSWORD: &str = "Zq7CanaryCanaryCanaryCanary7qZ00";
@@ -101,6 +103,19 @@ fn template(object: &Object) -> Option<Template<'_>> {
         metadata: &pod["metadata"],
         spec: &pod["spec"],
     })
+}
+
+/// The `Cluster`s of CloudNativePG among an instance's objects: pods that another operator makes, whose template is not
+/// to be seen, and which are judged by what is asked of it.
+pub(super) fn clusters<State>(manifests: &Manifests<State>) -> impl Iterator<Item = &Object> {
+    let resource = ApiResource::erase::<cloudnative_pg::Cluster>(&());
+    let objects = manifests.objects().iter();
+    objects.filter(move |object| *object.resource() == resource)
+}
+
+/// The labels of the pods, claims and Services that are made for a `Cluster`.
+pub(super) fn inherited_labels(cluster: &Object) -> &Value {
+    &cluster.json()["spec"]["inheritedMetadata"]["labels"]
 }
 
 /// The containers of a pod, of each list that has any: name of the list, and container.

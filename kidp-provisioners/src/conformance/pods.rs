@@ -1,21 +1,24 @@
 //! Every pod passes the `restricted` Pod Security Standard, and has nothing that it does not need.
 
+mod cluster;
 mod promises;
 mod standard;
 
 use serde_json::Value;
 
-use super::objects::{Notes, judge, templates};
+use super::objects::{Notes, clusters, inherited_labels, judge, templates};
 use super::report::{Check, Finding};
 use super::samples::Samples;
 use crate::instance::Instance;
 use crate::manifests::{Manifests, Prepared};
 use crate::provisioner::Provisioner;
 
+pub use cluster::cluster_violations;
 pub use promises::promise_violations;
 pub use standard::pod_violations;
 
-/// Checks every pod, whatever kind of object makes it, and that a NetworkPolicy stands before each.
+/// Checks every pod, whatever kind of object makes it, and that a NetworkPolicy stands before each. Of pods that
+/// CloudNativePG makes, what is asked of it is checked.
 pub fn pods(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Finding> {
     judge(provisioner, samples, Check::Pods, |instance, manifests, notes| {
         for pod in templates(manifests) {
@@ -26,6 +29,15 @@ pub fn pods(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Finding> {
             let guarded = guarded(instance, manifests, &pod.metadata["labels"], notes);
             notes.require(guarded, instance, &pod.object.key(), || {
                 "no NetworkPolicy for incoming traffic selects its pods".to_owned()
+            });
+        }
+        for cluster in clusters(manifests) {
+            for violation in cluster_violations(&cluster.json()["spec"]) {
+                notes.add(instance, &cluster.key(), violation);
+            }
+            let guarded = guarded(instance, manifests, inherited_labels(cluster), notes);
+            notes.require(guarded, instance, &cluster.key(), || {
+                "no NetworkPolicy for incoming traffic selects its members".to_owned()
             });
         }
     })

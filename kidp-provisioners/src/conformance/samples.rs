@@ -77,30 +77,29 @@ pub(super) fn simple(provisioner: &dyn Provisioner) -> Instance {
     let version = provisioner.capabilities().versions.into_iter().next();
     let kind = provisioner.resource_type();
     let uid = "6d2f4d3c-0000-4000-8000-000000000001";
+    let spec = InstanceSpec {
+        engine: provisioner.engine(),
+        version: version.unwrap_or_default(),
+        size: Size::Small,
+        high_availability: false,
+        storage: StorageSpec {
+            size: String::new(),
+            class: None,
+        },
+        backup: BackupSpec::default(),
+        encryption: EncryptionSpec::default(),
+        parameters: BTreeMap::new(),
+        deletion_policy: DeletionPolicy::default(),
+        drift: DriftSpec::default(),
+        adopt: None,
+    };
     let mut instance = Instance {
-        resource_type: kind,
-        name: "orders".to_owned(),
-        namespace: "shop".to_owned(),
         deployment_id: DeploymentId::derive("conformance", "shop", kind.as_str(), "orders", uid),
         resource_uid: uid.to_owned(),
         team: "payments".to_owned(),
-        owner: None,
-        spec: InstanceSpec {
-            engine: provisioner.engine(),
-            version: version.unwrap_or_default(),
-            size: Size::Small,
-            high_availability: false,
-            storage: StorageSpec {
-                size: String::new(),
-                class: None,
-            },
-            backup: BackupSpec::default(),
-            encryption: EncryptionSpec::default(),
-            parameters: BTreeMap::new(),
-            deletion_policy: DeletionPolicy::default(),
-            drift: DriftSpec::default(),
-        },
         owner_reference: Some(owner(uid)),
+        revision: provisioner.latest_revision(),
+        ..Instance::new(kind, "shop", "orders", spec)
     };
     for volume in VOLUMES {
         volume.clone_into(&mut instance.spec.storage.size);

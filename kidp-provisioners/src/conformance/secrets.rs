@@ -5,7 +5,7 @@ mod connection;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::objects::{Notes, PASSWORD, containers, items, render, templates};
+use super::objects::{Notes, PASSWORD, clusters, containers, items, render, templates};
 use super::report::{Check, Finding};
 use super::samples::Samples;
 use crate::instance::Instance;
@@ -105,6 +105,13 @@ fn dependents(
 
 /// Files, not variables: those are shown by `describe`, in dumps and to every child process.
 fn environment(instance: &Instance, manifests: &Manifests<Prepared>, notes: &mut Notes) {
+    for cluster in clusters(manifests) {
+        let spec = &cluster.json()["spec"];
+        let is_plain = spec["env"].is_null() && spec["envFrom"].is_null();
+        notes.require(is_plain, instance, &cluster.key(), || {
+            "gives its members variables; it has files for secrets".to_owned()
+        });
+    }
     for pod in templates(manifests) {
         for (list, container) in containers(pod.spec) {
             let name = &container["name"];

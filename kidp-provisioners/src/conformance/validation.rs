@@ -41,7 +41,8 @@ pub fn validation(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Findi
 
 /// What is accepted is built, and what is promised is accepted.
 fn accepted(provisioner: &dyn Provisioner, samples: &Samples, simple: &Instance, notes: &mut Notes) {
-    let capabilities = provisioner.capabilities();
+    let base = samples.instances().first().unwrap_or(simple);
+    let capabilities = provisioner.capabilities_with(base.features);
     notes.require(!samples.instances().is_empty(), simple, "", || {
         let faults = provisioner.validate(simple).err().unwrap_or_default();
         format!(
@@ -60,7 +61,6 @@ fn accepted(provisioner: &dyn Provisioner, samples: &Samples, simple: &Instance,
             notes.add(instance, "", format!("is accepted and cannot be built: {error}"));
         }
     }
-    let base = samples.instances().first().unwrap_or(simple);
     for version in capabilities.versions {
         let promised = changed(base, |spec| spec.version.clone_from(&version));
         notes.require(provisioner.validate(&promised).is_ok(), &promised, "", || {
@@ -94,7 +94,7 @@ fn refused(provisioner: &dyn Provisioner, base: &Instance) -> Vec<(String, Insta
         s.parameters.insert(NO_PARAMETER.to_owned(), "1".to_owned());
     });
     bad.push((format!("spec.parameters.{NO_PARAMETER}"), unknown));
-    if !provisioner.capabilities().high_availability {
+    if !provisioner.capabilities_with(base.features).high_availability {
         let available = changed(base, |s| s.high_availability = true);
         bad.push(("spec.highAvailability".to_owned(), available));
     }

@@ -2,12 +2,14 @@
 
 use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::{
-    DeletionPolicy, DriftPolicy, InstanceSpec, OwnerKind, OwnerRef, StorageSpec, TlsVersion,
+    CertificateSource, DeletionPolicy, DriftPolicy, InstanceSpec, IssuerKind, IssuerRef, OwnerKind, OwnerRef,
+    StorageSpec, TlsVersion,
 };
 use kidp_core::size::Size;
 
 use crate::instance::Instance;
 use crate::provisioner::Provisioner;
+use crate::tls::TlsMaterial;
 
 /// Values that one or another type of parameter takes.
 const VALUES: [&str; 19] = [
@@ -30,7 +32,48 @@ pub(super) fn of(provisioner: &dyn Provisioner, instance: &Instance) -> Vec<Inst
     let namespaces = ["n".repeat(63), "0".to_owned(), "kidp-system".to_owned()];
     all.extend(namespaces.map(|namespace| placed(instance, instance.name.clone(), namespace)));
     all.extend(asked_for_by_others(instance));
+    let encrypted: Vec<_> = all
+        .iter()
+        .filter(|i| i.spec.encryption.in_transit)
+        .flat_map(encrypted)
+        .collect();
+    all.extend(encrypted);
     all
+}
+
+/// Where a certificate may come from.
+fn certificates() -> Vec<Option<CertificateSource>> {
+    let issuer = |kind| CertificateSource {
+        issuer_ref: Some(IssuerRef {
+            name: "company".to_owned(),
+            kind,
+        }),
+        secret_name: None,
+    };
+    let named = CertificateSource {
+        secret_name: Some("orders.example.com".to_owned()),
+        issuer_ref: None,
+    };
+    vec![
+        None,
+        Some(named),
+        Some(issuer(IssuerKind::Issuer)),
+        Some(issuer(IssuerKind::ClusterIssuer)),
+    ]
+}
+
+/// The same instance where cert-manager is installed, and once its certificate is there.
+fn encrypted(instance: &Instance) -> Vec<Instance> {
+    let mut waiting = instance.clone();
+    waiting.features.cert_manager = true;
+    let served = Instance {
+        tls: Some(TlsMaterial {
+            ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            checksum: "c0ffee".to_owned(),
+        }),
+        ..waiting.clone()
+    };
+    vec![waiting, served]
 }
 
 /// What the same instance may be asked to become.
@@ -54,18 +97,24 @@ fn specs(provisioner: &dyn Provisioner, instance: &Instance) -> Vec<InstanceSpec
     all.push(with(&|s| s.high_availability = true));
     all.push(with(&|s| s.deletion_policy = DeletionPolicy::Retain));
     all.push(with(&|s| s.deletion_policy = DeletionPolicy::Snapshot));
-    all.push(with(&|s| s.drift.policy = DriftPolicy::Alert));
+    all.push(with(&|s| s.drift.policy = Some(DriftPolicy::Alert)));
     all.push(with(&|s| {
         s.backup.enabled = true;
         s.backup.schedule = Some("0 3 * * *".to_owned());
         s.backup.retention = Some("30d".to_owned());
     }));
     all.push(with(&|s| s.encryption.at_rest = true));
-    for version in [None, Some(TlsVersion::V1_2), Some(TlsVersion::V1_3)] {
-        all.push(with(&|s| {
-            s.encryption.in_transit = true;
-            s.encryption.min_tls_version = version;
-        }));
+    let versions = [None, Some(TlsVersion::V1_2), Some(TlsVersion::V1_3), None];
+    for (version, source) in versions.into_iter().zip(certificates()) {
+        // With and without members to agree.
+        for high_availability in [false, true] {
+            all.push(with(&|s| {
+                s.encryption.in_transit = true;
+                s.encryption.min_tls_version = version;
+                s.encryption.certificate.clone_from(&source);
+                s.high_availability = high_availability;
+            }));
+        }
     }
     let parameters = parameters(provisioner, instance, &capabilities.parameters);
     // With and without members to agree.

@@ -1,7 +1,9 @@
 //! What is checked the same way for every engine. What cannot be honoured is refused by name: an instance never
 //! pretends to have it.
 
-use kidp_core::instance::{DeletionPolicy, InstanceSpec};
+mod encryption;
+
+use kidp_core::instance::{DeletionPolicy, InstanceSpec, PodTemplatePolicy};
 use kidp_core::names;
 use kidp_core::problem::FieldError;
 use kidp_core::quantity::parse_bytes;
@@ -18,6 +20,12 @@ pub struct Limits {
     pub min_storage: (u64, &'static str),
     /// Why `highAvailability: true` is refused; none where it is honoured.
     pub no_high_availability: Option<&'static str>,
+    /// Why `encryption.inTransit: true` is refused; none where it is honoured.
+    pub no_tls: Option<&'static str>,
+    /// Whether a StatefulSet that is there already can be taken over.
+    pub adopts: bool,
+    /// Why it is refused together with `highAvailability: true`; none where members are served over TLS too.
+    pub no_tls_with_members: Option<&'static str>,
 }
 
 /// Every fault of a request, given what the engine says about its version.
@@ -37,7 +45,12 @@ pub fn validate(
     faults.extend(version.map(|message| FieldError::new("spec.version", message)));
     faults.extend(storage(&instance.spec, limits));
     faults.extend(unsupported(&instance.spec, limits));
+    if limits.no_tls.is_none() || !instance.spec.encryption.in_transit {
+        faults.extend(encryption::faults(instance));
+    }
     faults.extend(catalogue.faults(&instance.spec));
+    faults.extend(instance.spec.drift.faults("spec.drift"));
+    faults.extend(adoption(&instance.spec, limits));
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -106,8 +119,43 @@ fn storage(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
     faults
 }
 
+/// What cannot be asked of a StatefulSet that is to be taken over.
+fn adoption(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
+    let Some(adopt) = &spec.adopt else {
+        return Vec::new();
+    };
+    if !limits.adopts {
+        let say = format!(
+            "a StatefulSet of {} cannot be taken over; leave it out",
+            limits.engine
+        );
+        return vec![FieldError::new("spec.adopt", say)];
+    }
+    let mut faults = adopt.faults("spec.adopt");
+    if adopt.pod_template == PodTemplatePolicy::Keep && !spec.parameters.is_empty() {
+        let say = "a pod template that is kept has its own; leave them out, or set spec.adopt.podTemplate to Replace";
+        faults.push(FieldError::new("spec.parameters", say));
+    }
+    let say = "a StatefulSet that is taken over has one member without TLS; set false";
+    let refused = [
+        ("spec.highAvailability", spec.high_availability),
+        ("spec.encryption.inTransit", spec.encryption.in_transit),
+    ];
+    faults.extend(
+        refused
+            .into_iter()
+            .filter(|(_, is_asked)| *is_asked)
+            .map(|(field, _)| FieldError::new(field, say)),
+    );
+    faults
+}
+
 fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
     let engine = limits.engine;
+    let several = spec.high_availability && limits.no_high_availability.is_none();
+    let no_tls = limits
+        .no_tls
+        .or_else(|| limits.no_tls_with_members.filter(|_| several));
     let refusals = [
         (
             spec.high_availability && limits.no_high_availability.is_some(),
@@ -125,9 +173,9 @@ fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
             format!("point-in-time restore of {engine} is not provisioned yet; set false"),
         ),
         (
-            spec.encryption.in_transit,
+            spec.encryption.in_transit && no_tls.is_some(),
             "spec.encryption.inTransit",
-            format!("TLS for {engine} is not provisioned yet; set false"),
+            no_tls.unwrap_or_default().to_owned(),
         ),
         (
             spec.encryption.at_rest,
@@ -151,7 +199,31 @@ fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{opens_forward, version};
+    use super::{Limits, opens_forward, unsupported, version};
+
+    /// An engine that comes to have several members does not pretend to serve them over TLS.
+    #[test]
+    fn tls_of_several_members_is_refused_where_it_is_not_provisioned() {
+        let spec = serde_json::json!({"engine": "redis", "version": "8", "storage": {"size": "1Gi"},
+            "highAvailability": true, "encryption": {"inTransit": true}});
+        let spec = serde_json::from_value(spec).unwrap();
+        let limits = Limits {
+            engine: "Redis",
+            min_storage: (1, "1"),
+            no_high_availability: None,
+            no_tls: None,
+            adopts: false,
+            no_tls_with_members: Some("not with members"),
+        };
+        let faults = unsupported(&spec, &limits);
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].field, "spec.encryption.inTransit");
+        let served = Limits {
+            no_tls_with_members: None,
+            ..limits
+        };
+        assert_eq!(unsupported(&spec, &served), []);
+    }
 
     #[test]
     fn versions_are_of_a_series_with_a_bounded_number_of_parts() {

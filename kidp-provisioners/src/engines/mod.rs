@@ -9,5 +9,6 @@ pub mod parameters;
 pub mod postgresql;
 pub mod rabbitmq;
 pub mod redis;
+pub mod tls;
 
 pub use image::{Image, PullPolicy};

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::{Claim, Observed, Pod, Workload};
+use super::{Claim, Observed, Pod, Workload, certificate};
 use crate::apply::{self, ApplyError, REQUEST_TIMEOUT, get};
 use crate::instance::Instance;
 use crate::resources::meta::Scope;
@@ -16,31 +16,61 @@ pub(crate) async fn observe(client: &Client, instance: &Instance) -> Result<Obse
     let scope = Scope::new(instance);
     let namespace = instance.namespace.as_str();
     let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+    let (base, set) = (scope.base.as_str(), scope.set());
+    let (set, members, certificate) = tokio::try_join!(
+        get("StatefulSet", namespace, REQUEST_TIMEOUT, sets.get_opt(set)),
+        members(client, &scope, base),
+        Box::pin(certificate::observe(client, &scope)),
+    )?;
+    Ok(Observed {
+        workload: set.as_ref().map(workload),
+        pods: members.pods.iter().map(pod).collect(),
+        claims: members.claims.iter().map(claim).collect(),
+        service: members.service,
+        certificate,
+    })
+}
+
+/// What there is of an instance's members, whatever made them.
+pub(super) struct Members {
+    /// Their pods.
+    pub pods: Vec<v1::Pod>,
+    /// Their claims.
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// Whether the Service is there that clients reach them by.
+    pub service: bool,
+}
+
+/// Reads the members of an instance, and whether there is a Service of this name.
+pub(super) async fn members(
+    client: &Client,
+    scope: &Scope<'_>,
+    service: &str,
+) -> Result<Members, ApplyError> {
+    let namespace = scope.instance.namespace.as_str();
     let pods: Api<v1::Pod> = Api::namespaced(client.clone(), namespace);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let members = ListParams::default().labels_from(&apply::pod_selector(&scope));
-    let base = scope.base.as_str();
-    let (set, pods, claims, service) = tokio::try_join!(
-        get("StatefulSet", namespace, REQUEST_TIMEOUT, sets.get_opt(base)),
+    let members = ListParams::default().labels_from(&apply::pod_selector(scope));
+    let own = ListParams::default().labels_from(&apply::claim_selector(scope));
+    let (pods, claims, service) = tokio::try_join!(
         get("Pod", namespace, REQUEST_TIMEOUT, pods.list(&members)),
         get(
             "PersistentVolumeClaim",
             namespace,
             REQUEST_TIMEOUT,
-            claims.list(&members)
+            claims.list(&own)
         ),
         get(
             "Service",
             namespace,
             REQUEST_TIMEOUT,
-            services.get_metadata_opt(base)
+            services.get_metadata_opt(service)
         ),
     )?;
-    Ok(Observed {
-        workload: set.as_ref().map(workload),
-        pods: pods.iter().map(pod).collect(),
-        claims: claims.iter().map(claim).collect(),
+    Ok(Members {
+        pods: pods.items,
+        claims: claims.items,
         service: service.is_some(),
     })
 }
@@ -69,10 +99,11 @@ fn workload(set: &StatefulSet) -> Workload {
         cpu: limit("cpu").unwrap_or_default(),
         memory: limit("memory").unwrap_or_default(),
         deleting: set.metadata.deletion_timestamp.is_some(),
+        operator: None,
     }
 }
 
-fn pod(pod: &v1::Pod) -> Pod {
+pub(super) fn pod(pod: &v1::Pod) -> Pod {
     let status = pod.status.as_ref();
     let conditions = status.and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     let condition = |kind: &str| conditions.iter().find(|c| c.type_ == kind);
@@ -113,7 +144,7 @@ fn pod(pod: &v1::Pod) -> Pod {
     }
 }
 
-fn claim(claim: &PersistentVolumeClaim) -> Claim {
+pub(super) fn claim(claim: &PersistentVolumeClaim) -> Claim {
     let status = claim.status.as_ref();
     let size = |quantities: Option<&std::collections::BTreeMap<String, Quantity>>| {
         quantities

@@ -1,6 +1,6 @@
 //! Readiness of a StatefulSet's pods, the same for every engine whose readiness probe speaks its protocol.
 
-use super::{Observed, Pod, Workload};
+use super::{Certificate, CertificateState, Observed, Pod, Workload};
 use crate::provisioner::Readiness;
 
 /// Restarts after which a crashing pod is said to need help.
@@ -22,6 +22,9 @@ impl Observed {
     /// A failure is not final: the instance is judged anew at each observation, and a corrected spec replaces
     /// pods that failed.
     pub fn rollout(&self) -> Readiness {
+        if let Some(not_yet) = self.certificate.as_ref().and_then(certificate) {
+            return not_yet;
+        }
         let Some(workload) = &self.workload else {
             return Readiness::Progressing("StatefulSet is not there yet".to_owned());
         };
@@ -29,12 +32,19 @@ impl Observed {
             return Readiness::Failed(format!("volume of {} is lost", claim.name));
         }
         if workload.deleting || workload.observed_generation < workload.generation {
-            return Readiness::Progressing("waiting for the StatefulSet controller".to_owned());
+            let whom = workload
+                .operator
+                .as_ref()
+                .map_or("the StatefulSet controller", |_| "its operator");
+            return Readiness::Progressing(format!("waiting for {whom}"));
         }
         // Pods of an older revision are about to be replaced: their failures are no longer of interest.
         let current = |pod: &&Pod| pod.revision == workload.update_revision && !pod.deleting;
         if let Some(failure) = self.pods.iter().filter(current).find_map(failure) {
             return Readiness::Failed(failure);
+        }
+        if let Some(operator) = workload.operator.as_ref().filter(|operator| operator.stuck) {
+            return Readiness::Failed(operator.message.clone());
         }
         let ready = self.pods.iter().filter(current).filter(|pod| pod.ready).count();
         if !self.service {
@@ -58,7 +68,13 @@ impl Observed {
             .pods
             .iter()
             .find_map(pod_detail)
-            .or_else(|| claim.map(|claim| format!("{} waits for a volume", claim.name)));
+            .or_else(|| claim.map(|claim| format!("{} waits for a volume", claim.name)))
+            .or_else(|| {
+                workload
+                    .operator
+                    .as_ref()
+                    .map(|operator| operator.message.clone())
+            });
         match detail {
             Some(detail) => format!("{count}; {detail}"),
             None => count,
@@ -66,10 +82,26 @@ impl Observed {
     }
 }
 
+/// Why the certificate keeps an instance from being ready. It is judged first: nothing else is applied before it.
+fn certificate(certificate: &Certificate) -> Option<Readiness> {
+    let secret = &certificate.secret;
+    match &certificate.state {
+        CertificateState::Missing => Some(Readiness::Progressing(format!(
+            "waits for the certificate Secret {secret}"
+        ))),
+        CertificateState::Changed => Some(Readiness::Progressing(format!(
+            "the certificate Secret {secret} has changed and is about to be handed out"
+        ))),
+        CertificateState::Broken(fault) => Some(Readiness::Failed(format!("Secret/{secret}: {fault}"))),
+        CertificateState::Current => None,
+    }
+}
+
 fn is_complete(workload: &Workload) -> bool {
     workload.ready >= workload.replicas
         && workload.updated >= workload.replicas
         && workload.current_revision == workload.update_revision
+        && workload.operator.as_ref().is_none_or(|operator| operator.settled)
 }
 
 fn failure(pod: &Pod) -> Option<String> {
@@ -113,6 +145,7 @@ mod tests {
                 ..Claim::default()
             }],
             service: true,
+            certificate: None,
         }
     }
 
@@ -192,6 +225,28 @@ mod tests {
             progressing(&unschedulable),
             "0 of 1 members ready; orders-0 has no node: no memory"
         );
+    }
+
+    #[test]
+    fn a_certificate_comes_before_everything_else() {
+        let with = |state| {
+            let observed = Observed {
+                certificate: Some(Certificate {
+                    secret: "orders-tls".to_owned(),
+                    state,
+                }),
+                ..ready()
+            };
+            observed.rollout()
+        };
+        assert_eq!(with(CertificateState::Current), Readiness::Ready);
+        assert_eq!(
+            progressing(&with(CertificateState::Missing)),
+            "waits for the certificate Secret orders-tls"
+        );
+        assert!(progressing(&with(CertificateState::Changed)).contains("orders-tls"));
+        let broken = with(CertificateState::Broken("has no entry `ca.crt`".to_owned()));
+        assert_eq!(failed(&broken), "Secret/orders-tls: has no entry `ca.crt`");
     }
 
     #[test]

@@ -29,13 +29,36 @@ impl Default for RequestShare {
     }
 }
 
+/// CPU and memory of a container beside the engine: request and limit of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// In thousandths of a core.
+    pub cpu_millis: (u64, u64),
+    /// In mebibytes.
+    pub mebibytes: (u64, u64),
+}
+
 const MIB: u64 = 1024 * 1024;
 
 /// Limits and requests of a size.
 pub fn requirements(size: Size, share: RequestShare) -> ResourceRequirements {
+    requirements_for(size, share, 0)
+}
+
+/// Limits and requests of a size, with a request for `least` bytes of memory where the share of it is less.
+pub fn requirements_for(size: Size, share: RequestShare, least: u64) -> ResourceRequirements {
     let millis = u64::from(size.cpu_cores()) * 1000;
     let mebibytes = size.memory_bytes() / MIB;
     let part = |whole: u64, percent: u32| (whole * u64::from(percent.clamp(1, 100)) / 100).max(1);
+    let memory = part(mebibytes, share.memory_percent).max(least.div_ceil(MIB));
+    fixed(Share {
+        cpu_millis: (part(millis, share.cpu_percent), millis),
+        mebibytes: (memory.min(mebibytes), mebibytes),
+    })
+}
+
+/// Requests and limits as they are given.
+pub fn fixed(share: Share) -> ResourceRequirements {
     let set = |millis: u64, mebibytes: u64| {
         BTreeMap::from([
             ("cpu".to_owned(), Quantity(cpu(millis))),
@@ -43,11 +66,8 @@ pub fn requirements(size: Size, share: RequestShare) -> ResourceRequirements {
         ])
     };
     ResourceRequirements {
-        limits: Some(set(millis, mebibytes)),
-        requests: Some(set(
-            part(millis, share.cpu_percent),
-            part(mebibytes, share.memory_percent),
-        )),
+        limits: Some(set(share.cpu_millis.1, share.mebibytes.1)),
+        requests: Some(set(share.cpu_millis.0, share.mebibytes.0)),
         ..ResourceRequirements::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Names, labels and owner of an instance's objects.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use kidp_core::instance::OwnerKind;
+use kidp_core::instance::{Adopted, OwnerKind};
 use kidp_core::labels::{self, Labels};
 use kidp_core::names;
 
@@ -36,18 +36,59 @@ impl<'a> Scope<'a> {
         self.name("connection")
     }
 
-    /// Name of the volume claim of a member.
-    pub fn claim(&self, ordinal: i32) -> String {
-        format!("{DATA_VOLUME}-{}-{ordinal}", self.base)
+    /// What was taken over, if anything was.
+    pub fn adopted(&self) -> Option<&'a Adopted> {
+        self.instance.adopted.as_ref()
     }
 
-    /// The labels that select the instance's pods. Immutable in a StatefulSet, so they hold nothing that a
-    /// spec can change.
-    pub fn selector(&self) -> Labels {
+    /// What was taken over with a pod template that stays as it is.
+    pub fn kept(&self) -> Option<&'a Adopted> {
+        self.adopted().filter(|adopted| !adopted.is_replaced())
+    }
+
+    /// Name of the StatefulSet.
+    pub fn set(&self) -> &str {
+        self.adopted()
+            .map_or(&self.base, |adopted| adopted.stateful_set.as_str())
+    }
+
+    /// Name of the Service that governs the members.
+    pub fn governing_service(&self) -> String {
+        match self.adopted() {
+            Some(adopted) => adopted.service_name().to_owned(),
+            None => self.name("headless"),
+        }
+    }
+
+    /// Name of the volume claim template, and of the volume in the pods.
+    pub fn data_volume(&self) -> &'a str {
+        self.adopted().map_or(DATA_VOLUME, Adopted::claim_template)
+    }
+
+    /// Name of the volume claim of a member.
+    pub fn claim(&self, ordinal: i32) -> String {
+        format!("{}-{}-{ordinal}", self.data_volume(), self.set())
+    }
+
+    /// The labels that tell whose an object is.
+    pub fn identity(&self) -> Labels {
         labels::labels([
             (labels::NAME, self.instance.spec.engine.as_str()),
             (labels::INSTANCE, &self.base),
         ])
+    }
+
+    /// The labels that select the instance's pods. Immutable in a StatefulSet, so they hold nothing that a
+    /// spec can change; of one that was taken over they are its own.
+    pub fn selector(&self) -> Labels {
+        self.adopted().map_or_else(|| self.identity(), Adopted::selector)
+    }
+
+    /// The labels of the instance's pods.
+    pub fn pod_labels(&self) -> Labels {
+        let mut set = self.stable_labels();
+        set.extend(self.selector());
+        set
     }
 
     /// [`Scope::selector`] as Kubernetes writes it.
@@ -62,7 +103,7 @@ impl<'a> Scope<'a> {
     /// change would restart the database or be refused.
     pub fn stable_labels(&self) -> Labels {
         let instance = self.instance;
-        let mut set = self.selector();
+        let mut set = self.identity();
         set.extend(labels::labels([
             (labels::COMPONENT, component(instance)),
             (labels::PART_OF, labels::MANAGED_BY),
@@ -81,7 +122,9 @@ impl<'a> Scope<'a> {
     /// Every label of an object.
     pub fn labels(&self) -> Labels {
         let mut set = self.stable_labels();
-        set.insert(labels::TEAM.to_owned(), labels::value(&self.instance.team));
+        if !self.instance.team.is_empty() {
+            set.insert(labels::TEAM.to_owned(), labels::value(&self.instance.team));
+        }
         if let Some(owner) = self
             .instance
             .owner

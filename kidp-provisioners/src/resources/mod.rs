@@ -3,6 +3,9 @@
 //! Nothing here knows an engine. A function takes the [`Scope`] of an instance, which gives every object its
 //! name, labels and owner, and returns a typed object.
 
+pub mod adopted;
+pub mod certificate;
+pub mod cloudnative_pg;
 pub mod compute;
 pub mod config_map;
 pub mod container;

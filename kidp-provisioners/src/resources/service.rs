@@ -43,7 +43,12 @@ pub fn client(scope: &Scope<'_>, ports: &[Port]) -> Service {
 /// Host name of the client Service inside the cluster. `.svc` without the cluster's domain: it resolves by the
 /// pod's search list, and the domain is not ours to know.
 pub fn host(scope: &Scope<'_>) -> String {
-    format!("{}.{}.svc", scope.base, scope.instance.namespace)
+    host_of(scope, &scope.base)
+}
+
+/// Host name of a Service of the instance.
+pub fn host_of(scope: &Scope<'_>, service: &str) -> String {
+    format!("{service}.{}.svc", scope.instance.namespace)
 }
 
 /// Where clients of the client Service connect, with the Secret that has the rest.
@@ -59,16 +64,21 @@ fn spec(scope: &Scope<'_>, ports: &[Port]) -> ServiceSpec {
     ServiceSpec {
         type_: Some("ClusterIP".to_owned()),
         selector: Some(scope.selector()),
-        ports: Some(ports.iter().map(port).collect()),
+        ports: Some(ports.iter().map(|of| port(scope, of)).collect()),
         ..ServiceSpec::default()
     }
 }
 
-fn port(port: &Port) -> ServicePort {
+fn port(scope: &Scope<'_>, port: &Port) -> ServicePort {
+    // Pods that were taken over need not call their port by this name.
+    let target = match scope.adopted() {
+        Some(adopted) => IntOrString::Int(i32::from(adopted.port)),
+        None => IntOrString::String(port.name.to_owned()),
+    };
     ServicePort {
         name: Some(port.name.to_owned()),
         port: i32::from(port.number),
-        target_port: Some(IntOrString::String(port.name.to_owned())),
+        target_port: Some(target),
         protocol: Some("TCP".to_owned()),
         app_protocol: Some(port.app_protocol.to_owned()),
         ..ServicePort::default()

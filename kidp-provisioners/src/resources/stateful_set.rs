@@ -7,8 +7,8 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaim,
-    PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, SecretVolumeSource, TopologySpreadConstraint,
+    Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -34,6 +34,8 @@ pub struct Workload {
     pub config_checksum: String,
     /// Longest clean shutdown.
     pub termination_grace_period_seconds: i64,
+    /// Whether the members keep to different nodes and zones, as far as there are any.
+    pub spread: bool,
 }
 
 /// The StatefulSet.
@@ -42,27 +44,31 @@ pub struct Workload {
 /// waits for a broken pod to become ready before it replaces it, which a broken pod never does.
 pub fn stateful_set(scope: &Scope<'_>, workload: Workload) -> StatefulSet {
     StatefulSet {
-        metadata: object_meta(scope, scope.base.clone()),
+        metadata: object_meta(scope, scope.set().to_owned()),
         spec: Some(StatefulSetSpec {
             replicas: Some(workload.replicas),
             selector: scope.label_selector(),
-            service_name: Some(scope.name("headless")),
+            service_name: Some(scope.governing_service()),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            // Claims are removed by `deprovision` alone, under the deletion policy.
-            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                when_deleted: Some("Retain".to_owned()),
-                when_scaled: Some("Retain".to_owned()),
-            }),
+            persistent_volume_claim_retention_policy: Some(keeps_claims()),
             revision_history_limit: Some(3),
             template: pod_template(scope, workload),
             volume_claim_templates: Some(vec![data_claim(scope)]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
+    }
+}
+
+/// Claims are removed by `deprovision` alone, under the deletion policy.
+pub(super) fn keeps_claims() -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+    StatefulSetPersistentVolumeClaimRetentionPolicy {
+        when_deleted: Some("Retain".to_owned()),
+        when_scaled: Some("Retain".to_owned()),
     }
 }
 
@@ -74,7 +80,7 @@ fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
     let init_containers: Vec<_> = workload.init_containers.into_iter().map(confined).collect();
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(scope.stable_labels()),
+            labels: Some(scope.pod_labels()),
             annotations: Some(BTreeMap::from([(
                 CHECKSUM_ANNOTATION.to_owned(),
                 workload.config_checksum,
@@ -90,9 +96,25 @@ fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
             init_containers: (!init_containers.is_empty()).then_some(init_containers),
             containers: vec![confined(workload.container)],
             volumes: Some(workload.volumes),
+            topology_spread_constraints: workload.spread.then(|| spread(scope)),
             ..PodSpec::default()
         }),
     }
+}
+
+/// A wish, not a condition: members on one node are better than members that are not there.
+fn spread(scope: &Scope<'_>) -> Vec<TopologySpreadConstraint> {
+    let over = |topology_key: &str| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(scope.label_selector()),
+        ..TopologySpreadConstraint::default()
+    };
+    vec![
+        over("topology.kubernetes.io/zone"),
+        over("kubernetes.io/hostname"),
+    ]
 }
 
 fn data_claim(scope: &Scope<'_>) -> PersistentVolumeClaim {

@@ -1,13 +1,19 @@
 //! A provisioner that breaks one promise: PostgreSQL with one thing changed.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kidp_core::instance::{Engine, ResourceType};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kidp_core::instance::{Engine, InstanceSpec, ResourceType};
 use kidp_core::problem::FieldError;
+use kidp_provisioners::ClusterFeatures;
 use kidp_provisioners::engines::postgresql::Postgresql;
 use kidp_provisioners::manifests::{BuildError, Wave};
+use kidp_provisioners::resources::certificate::{Certificate, Issuer};
+use kidp_provisioners::resources::cloudnative_pg::Cluster;
 use kidp_provisioners::{
     Capabilities, Connection, Credentials, Instance, Manifests, Observed, Prepared, Provisioner, Readiness,
 };
@@ -63,6 +69,19 @@ impl Provisioner for Broken {
             change(&mut capabilities);
         }
         capabilities
+    }
+
+    fn capabilities_with(&self, features: ClusterFeatures) -> Capabilities {
+        let high_availability = self.postgresql.capabilities_with(features).high_availability;
+        let capabilities = self.capabilities();
+        Capabilities {
+            high_availability: capabilities.high_availability || high_availability,
+            ..capabilities
+        }
+    }
+
+    fn change_faults(&self, from: &InstanceSpec, to: &InstanceSpec) -> Vec<FieldError> {
+        self.postgresql.change_faults(from, to)
     }
 
     fn validate(&self, instance: &Instance) -> Refusals {
@@ -127,11 +146,53 @@ fn typed(objects: Vec<Value>) -> Manifests<Prepared> {
             "Service" => add::<Service>(manifests, Wave::Foundation, json),
             "ServiceAccount" => add::<ServiceAccount>(manifests, Wave::Foundation, json),
             "NetworkPolicy" => add::<NetworkPolicy>(manifests, Wave::Foundation, json),
+            "Issuer" => add::<Issuer>(manifests, Wave::Certificate, json),
+            "Certificate" => add::<Certificate>(manifests, Wave::Certificate, json),
             "ClusterRole" => add::<ClusterRole>(manifests, Wave::Foundation, json),
             "StatefulSet" => add::<StatefulSet>(manifests, Wave::Workload, json),
+            "Cluster" => add::<AnyCluster>(manifests, Wave::Workload, json),
             other => panic!("{other}"),
         }
     })
+}
+
+/// A `Cluster` with any field, as an engine of somebody else's may render it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyCluster {
+    api_version: String,
+    kind: String,
+    metadata: ObjectMeta,
+    spec: Value,
+}
+
+impl kube::Resource for AnyCluster {
+    type DynamicType = ();
+    type Scope = k8s_openapi::NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Cluster::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Cluster::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Cluster::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Cluster::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
 }
 
 fn add<K>(manifests: Manifests<Prepared>, wave: Wave, json: Value) -> Manifests<Prepared>
@@ -145,6 +206,12 @@ where
 /// The object of a kind.
 pub fn of<'a>(objects: &'a mut [Value], kind: &str) -> &'a mut Value {
     objects.iter_mut().find(|object| object["kind"] == kind).unwrap()
+}
+
+/// The spec of the `Cluster`; none in an instance of one member.
+pub fn cluster(objects: &mut [Value]) -> Option<&mut Value> {
+    let found = objects.iter_mut().find(|object| object["kind"] == "Cluster");
+    found.map(|cluster| &mut cluster["spec"])
 }
 
 /// The StatefulSet.

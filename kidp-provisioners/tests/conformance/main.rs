@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test's helpers may fail the test.
 
 mod broken;
+mod delegated;
 mod objects;
 mod pods;
 mod removal;

@@ -21,8 +21,14 @@ pub struct State {
     pub fail_write: Option<(usize, u16)>,
     /// Nothing is answered any more.
     pub hang: bool,
+    /// No path with this in it is served, as without the definition of a kind.
+    pub not_served: Option<&'static str>,
+    /// Paths with this in them may not be read.
+    pub forbidden: Option<&'static str>,
     /// The namespace is not there.
     pub no_namespace: bool,
+    /// cert-manager is not installed.
+    pub no_cert_manager: bool,
     counter: u64,
 }
 
@@ -81,13 +87,25 @@ impl State {
         content_type: &str,
         body: Value,
     ) -> (u16, Value) {
+        if self.not_served.is_some_and(|part| path.contains(part)) {
+            return status(404, "NotFound", "");
+        }
         if method == Method::GET {
             self.reads += 1;
+            if self.forbidden.is_some_and(|part| path.contains(part)) {
+                return status(403, "Forbidden", "");
+            }
+            if self.no_cert_manager && path.contains("/cert-manager.io/") {
+                return status(404, "NotFound", "");
+            }
             return match self.objects.get(path) {
                 Some(object) => (200, object.clone()),
                 None if Self::is_collection(path) => (200, self.list(path, query)),
                 None => status(404, "NotFound", ""),
             };
+        }
+        if query.contains("dryRun=All") {
+            return self.dry_run(method, path, body);
         }
         let number = self.writes.len();
         let short = path.rsplit('/').take(2).collect::<Vec<_>>();
@@ -116,6 +134,19 @@ impl State {
             }
             _ => self.delete(path, &body),
         }
+    }
+
+    /// What a write would make of an object; nothing is kept, and it is none of the writes.
+    fn dry_run(&self, method: &Method, path: &str, body: Value) -> (u16, Value) {
+        if self.no_namespace {
+            return status(404, "NotFound", "namespaces");
+        }
+        let mut object = match *method {
+            Method::PATCH => self.objects.get(path).cloned().unwrap_or(json!({})),
+            _ => json!({}),
+        };
+        merge(&mut object, body);
+        (200, object)
     }
 
     fn store(&mut self, path: String, mut object: Value) -> Value {

@@ -23,13 +23,14 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_mins(6);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A namespace that enforces the `restricted` profile, and an engine in it.
+/// A namespace that enforces the `restricted` profile, and an engine in it. Each test binary uses a part of it.
 pub struct Bench {
     pub client: Client,
     pub namespace: String,
     pub engine: Box<dyn Provisioner>,
 }
 
+#[allow(dead_code)]
 impl Bench {
     pub async fn new(test: &str, engine: Box<dyn Provisioner>) -> Self {
         let client = Client::try_default().await.unwrap();
@@ -70,15 +71,15 @@ impl Bench {
         spec.as_object_mut().unwrap().extend(more);
         let kind: ResourceType = self.engine.resource_type();
         Instance {
-            resource_type: kind,
-            name: "orders".to_owned(),
-            namespace: self.namespace.clone(),
             deployment_id: DeploymentId::derive("here", &self.namespace, kind.as_str(), "orders", uid),
             resource_uid: uid.to_owned(),
             team: "payments".to_owned(),
-            owner: None,
-            spec: serde_json::from_value(spec).unwrap(),
-            owner_reference: None,
+            ..Instance::new(
+                kind,
+                &self.namespace,
+                "orders",
+                serde_json::from_value(spec).unwrap(),
+            )
         }
     }
 
@@ -156,9 +157,15 @@ impl Bench {
     /// answers what it prints. It must succeed, but for a connection that nobody listens to yet: an endpoint reaches
     /// the node's packet filter a moment after its pod is ready, and applications connect again.
     pub async fn client(&self, image: &str, uid: i64, script: &str) -> String {
+        let secret = format!("{}-connection", self.base());
+        self.client_with(&secret, image, uid, script).await
+    }
+
+    /// The same, with another Secret.
+    pub async fn client_with(&self, secret: &str, image: &str, uid: i64, script: &str) -> String {
         let refused = ["onnection refused", "econnrefused", "ECONNREFUSED", "(111)"];
         for _ in 0..6 {
-            match self.client_once(image, uid, script).await {
+            match self.client_once(secret, image, uid, script).await {
                 Err(log) if refused.iter().any(|said| log.contains(said)) => {}
                 outcome => return outcome.unwrap_or_else(|log| panic!("{log}")),
             }
@@ -166,7 +173,7 @@ impl Bench {
         panic!("nobody listens")
     }
 
-    async fn client_once(&self, image: &str, uid: i64, script: &str) -> Result<String, String> {
+    async fn client_once(&self, secret: &str, image: &str, uid: i64, script: &str) -> Result<String, String> {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "generateName": "client-",
@@ -185,7 +192,7 @@ impl Bench {
                     "volumeMounts": [{"name": "binding", "mountPath": "/binding"}, {"name": "tmp", "mountPath": "/tmp"}]
                 }],
                 "volumes": [
-                    {"name": "binding", "secret": {"secretName": format!("{}-connection", self.base())}},
+                    {"name": "binding", "secret": {"secretName": secret}},
                     {"name": "tmp", "emptyDir": {}}
                 ]
             }
@@ -213,7 +220,8 @@ impl Bench {
         if succeeded { Ok(log) } else { Err(log) }
     }
 
-    async fn names<K>(&self) -> Vec<String>
+    /// Names of the objects of a kind in the namespace, but those that every namespace has.
+    pub async fn names<K>(&self) -> Vec<String>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone

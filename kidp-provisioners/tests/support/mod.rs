@@ -2,6 +2,9 @@
 #![allow(dead_code)]
 
 pub mod api_server;
+pub mod legacy;
+pub mod running;
+pub mod specs;
 
 use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::InstanceSpec;
@@ -32,16 +35,12 @@ pub fn instance_of(
     let more = extra.as_object().cloned().unwrap_or_default();
     spec.as_object_mut().unwrap().extend(more);
     let kind = provisioner.resource_type();
+    let spec = serde_json::from_value::<InstanceSpec>(spec).unwrap();
     Instance {
-        resource_type: kind,
-        name: name.to_owned(),
-        namespace: "shop".to_owned(),
         deployment_id: DeploymentId::derive("here", "shop", kind.as_str(), name, "uid"),
         resource_uid: "9f0c7d1e-0000-4000-8000-000000000001".to_owned(),
         team: "payments".to_owned(),
-        owner: None,
-        spec: serde_json::from_value::<InstanceSpec>(spec).unwrap(),
-        owner_reference: None,
+        ..Instance::new(kind, "shop", name, spec)
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::conformance::objects::{Notes, PASSWORD, Template, items, render, templates};
 use crate::conformance::report::{Check, Finding};
 use crate::conformance::samples::Samples;
+use crate::features::ClusterFeatures;
 use crate::instance::Instance;
 
 /// Field manager of dry runs; nothing is written under it.
@@ -16,14 +17,25 @@ const MANAGER: &str = "kidp-conformance";
 /// admission refuse. Pods are sent by themselves too, since the Pod Security Standard of a namespace refuses pods, and
 /// not what makes them.
 ///
-/// The samples' namespaces have to exist, see [`Samples::in_namespace`].
+/// The samples' namespaces have to exist, see [`Samples::in_namespace`]. A sample that builds on what this cluster does
+/// not have, such as cert-manager, is left out.
 pub async fn acceptance(
     client: &Client,
     provisioner: &dyn crate::Provisioner,
     samples: &Samples,
 ) -> Vec<Finding> {
     let mut notes = Notes::new(Check::Acceptance);
-    for instance in samples.instances() {
+    let features = match ClusterFeatures::discover(client).await {
+        Ok(features) => features,
+        Err(error) => {
+            for instance in samples.instances().iter().take(1) {
+                notes.add(instance, "", error.to_string());
+            }
+            return notes.findings();
+        }
+    };
+    let has = |instance: &&Instance| features.cert_manager || !instance.features.cert_manager;
+    for instance in samples.instances().iter().filter(has) {
         let Ok(manifests) = render(provisioner, instance, PASSWORD) else {
             continue;
         };

@@ -8,6 +8,7 @@ use k8s_openapi::ByteString;
 use serde_json::Value;
 
 use super::{Notes, PASSWORD};
+use crate::conformance::objects::clusters;
 use crate::instance::Instance;
 use crate::manifests::{Manifests, Prepared};
 use crate::provisioner::Provisioner;
@@ -51,6 +52,9 @@ pub(super) fn connection(
         object.kind() == "Service"
             && object.name() == service
             && ports.into_iter().flatten().any(|p| p["port"] == port)
+    }) || clusters(manifests).any(|cluster| {
+        // CloudNativePG makes the Services of a Cluster, which all have PostgreSQL's own port.
+        service == format!("{}-rw", cluster.name()) && port == 5432
     });
     notes.require(leads, instance, "", || {
         "no Service has the host and port of connection()".to_owned()

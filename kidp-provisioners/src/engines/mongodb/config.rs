@@ -1,28 +1,58 @@
 //! `mongod.conf`, from what KIDP needs, the presets and the user's parameters, and the scripts beside it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use kidp_core::instance::TlsVersion;
 use serde_json::{Map, Value};
 
 use super::parameters::CATALOGUE;
-use super::{PORT, presets};
+use super::{PORT, members, presets};
+use crate::engines::tls;
 use crate::instance::Instance;
 use crate::resources::config_map::Files;
+use crate::resources::meta::Scope;
 
 /// Where the ConfigMap is mounted.
 pub(super) const FOLDER: &str = "/etc/mongod";
 /// The file that the server reads.
 pub(super) const PATH: &str = "/etc/mongod/mongod.conf";
 
+/// The line of `hello.sh` that opens its connection.
+const OPEN: &str = "exec 3<> \"/dev/tcp/$POD_IP/27017\"";
+/// Where the certificate and its key are together, as the server wants them; in memory.
+pub(super) const TOGETHER: &str = "/run/kidp/tls";
+
+/// Puts them together. A file that is not there ends it.
+pub(super) fn join() -> String {
+    format!(
+        "set -eu\numask 0077\ncat {} {} > {TOGETHER}/server.pem\n",
+        tls::certificate(),
+        tls::key()
+    )
+}
+
 /// The files of the ConfigMap.
 pub(super) fn files(instance: &Instance) -> Files {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-    BTreeMap::from([
+    let mut files = members::files(instance);
+    files.extend([
         file("mongod.conf", &render(instance)),
-        file("hello.sh", include_str!("hello.sh")),
         file("login.js", include_str!("login.js")),
-    ])
+    ]);
+    if !members::wanted(instance) {
+        files.extend([file("hello.sh", &hello(instance))]);
+    }
+    files
+}
+
+/// The protocol's greeting, as a probe of a server alone.
+fn hello(instance: &Instance) -> String {
+    let hello = include_str!("hello.sh");
+    if tls::is_on(instance) {
+        tls::over_tls(&Scope::new(instance), hello, OPEN, "\"$POD_IP:27017\"")
+    } else {
+        hello.to_owned()
+    }
 }
 
 /// The whole file, YAML. <https://www.mongodb.com/docs/manual/reference/configuration-options/>
@@ -34,8 +64,11 @@ fn render(instance: &Instance) -> String {
     for (path, value) in tuned {
         insert(&mut tree, path, typed(&value));
     }
-    for (path, value) in fixed() {
+    for (path, value) in fixed(instance) {
         insert(&mut tree, path, value);
+    }
+    if members::wanted(instance) {
+        insert(&mut tree, "security.keyFile", Value::from(members::KEY_FILE));
     }
     let mut text = format!(
         "# Written by KIDP for size {}. Change spec.parameters, not this file.\n",
@@ -46,14 +79,33 @@ fn render(instance: &Instance) -> String {
 }
 
 /// What the pod depends on; not to be changed by parameters.
-fn fixed() -> Vec<(&'static str, Value)> {
-    vec![
+fn fixed(instance: &Instance) -> Vec<(&'static str, Value)> {
+    let mut fixed = vec![
         ("net.port", Value::from(PORT.number)),
         // The image says so on the command line otherwise; its first start listens on 127.0.0.1 all the same.
         ("net.bindIpAll", Value::from(true)),
         ("security.authorization", Value::from("enabled")),
         ("storage.dbPath", Value::from("/data/db")),
-    ]
+    ];
+    if tls::is_on(instance) {
+        let disabled = match tls::lowest(instance) {
+            TlsVersion::V1_2 => "TLS1_0,TLS1_1",
+            TlsVersion::V1_3 => "TLS1_0,TLS1_1,TLS1_2",
+        };
+        // Without a file of CAs the server would not start; clients need no certificate of their own.
+        // <https://www.mongodb.com/docs/manual/tutorial/configure-ssl/>
+        fixed.extend([
+            ("net.tls.mode", Value::from("requireTLS")),
+            (
+                "net.tls.certificateKeyFile",
+                Value::from(format!("{TOGETHER}/server.pem")),
+            ),
+            ("net.tls.CAFile", Value::from(tls::ca())),
+            ("net.tls.allowConnectionsWithoutCertificates", Value::from(true)),
+            ("net.tls.disabledProtocols", Value::from(disabled)),
+        ]);
+    }
+    fixed
 }
 
 /// A number or a truth value where it reads like one: the server refuses `"0.5"` where it wants 0.5.

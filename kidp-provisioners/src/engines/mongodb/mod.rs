@@ -1,4 +1,4 @@
-//! MongoDB from the official image: one member, its data on a claim.
+//! MongoDB from the official image: a server alone, or a replica set of three members, their data on claims.
 //!
 //! ```text
 //! validate.rs    what is accepted, and what is refused by name
@@ -8,12 +8,17 @@
 //! pod.rs         container, probes and volumes
 //! hello.sh       the protocol's greeting, as a probe
 //! login.js       the first start is over when the login works
+//! members.rs     a replica set: its members, and how it is made
 //! ```
 //!
-//! The member is a standalone server: it has no oplog, and so neither transactions nor change streams. High
-//! availability, a replica set, is refused: no test of this project could run one.
+//! With TLS, the port speaks nothing else. The server wants its certificate and key in one file, which an init container
+//! makes in memory at each start, so that a renewed one starts the pod anew.
+//!
+//! A server alone has no oplog, and so neither transactions nor change streams; a replica set, which is what high
+//! availability is here, has.
 
 mod config;
+mod members;
 mod parameters;
 mod pod;
 mod presets;
@@ -21,16 +26,18 @@ mod validate;
 
 use kidp_core::instance::{Engine, ResourceType};
 use kidp_core::problem::FieldError;
+use kidp_drift::{Change, Consequence};
 
-use crate::engines::{Image, checks, objects};
+use crate::consequence;
+use crate::engines::{Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
-use crate::manifests::{BuildError, Manifests, Prepared};
+use crate::manifests::{BuildError, Manifests, Prepared, Wave};
 use crate::observe::Observed;
 use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
 use crate::resources::compute::RequestShare;
 use crate::resources::meta::Scope;
 use crate::resources::service::Port;
-use crate::resources::{config_map, service};
+use crate::resources::{config_map, network_policy, service};
 
 pub use crate::engines::parameters::{Kind, Parameter};
 pub use parameters::PARAMETERS;
@@ -44,11 +51,11 @@ const PORT: Port = Port {
     app_protocol: "mongo",
 };
 
-/// One member: see the module's documentation on high availability.
-const REPLICAS: i32 = 1;
-
 /// The database that users are in; the image makes the first one there.
 const AUTHENTICATION_DATABASE: &str = "admin";
+
+/// Files that are read while pods run: those of probes.
+const LIVE_FILES: [&str; 5] = ["hello.sh", "login.js", "ready.sh", "alive.sh", "ask.sh"];
 
 /// What a platform team decides once, for every MongoDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +103,13 @@ impl Provisioner for Mongodb {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             versions: VERSIONS.map(ToOwned::to_owned).to_vec(),
-            high_availability: false,
+            high_availability: true,
             parameters: parameters::CATALOGUE.names(),
         }
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        parameters::CATALOGUE.accepted
     }
 
     fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
@@ -122,14 +133,18 @@ impl Provisioner for Mongodb {
     ) -> Result<Manifests<Prepared>, BuildError> {
         let scope = Scope::new(instance);
         let files = config::files(instance);
-        let workload = pod::workload(&self.config, &scope, config_map::checksum(&files));
+        let checksum = tls::checksum(instance, config_map::checksum(&files));
+        let workload = pod::workload(&self.config, &scope, checksum);
+        let is_set = members::wanted(instance);
+        let between = is_set.then(|| network_policy::members(&scope, &[(PORT.number, PORT.number)]));
         objects::manifests(
             &scope,
             &self.connection_entries(&scope, credentials),
             files,
             &[PORT],
             workload,
-        )
+        )?
+        .with_option(Wave::Foundation, between.as_ref())
     }
 
     /// Within a major version only. The next major opens the data as well, but only while the feature compatibility
@@ -141,8 +156,17 @@ impl Provisioner for Mongodb {
             .any(|major| checks::opens_forward(&[major], from, to))
     }
 
+    /// What probes run is read anew each time.
+    fn consequence(&self, instance: &Instance, change: &Change) -> Consequence {
+        if consequence::is_live_file(change, &LIVE_FILES) {
+            return Consequence::Reload;
+        }
+        consequence::of(self, instance, change)
+    }
+
     fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
-        // The startup probe has logged in, and the readiness probe is answered by the server in service.
+        // A login has worked, and the readiness probe is answered by the server in service: of a set, the primary or a
+        // secondary that has the data.
         observed.rollout()
     }
 
@@ -168,19 +192,38 @@ impl Mongodb {
             password,
             database,
         } = credentials;
-        vec![
+        let (hosts, set) = if members::wanted(scope.instance) {
+            (
+                members::hosts(scope),
+                format!("&replicaSet={}", members::SET_NAME),
+            )
+        } else {
+            (format!("{host}:{port}"), String::new())
+        };
+        // <https://www.mongodb.com/docs/manual/reference/connection-string-options/#tls-options>
+        let tls = if tls::is_on(scope.instance) {
+            "&tls=true"
+        } else {
+            ""
+        };
+        let uri = format!(
+            "mongodb://{username}:{password}@{hosts}/{database}?authSource={AUTHENTICATION_DATABASE}{set}{tls}"
+        );
+        let mut entries = vec![
             ("host", host.clone()),
             ("port", port.to_string()),
             ("username", username.clone()),
             ("password", password.clone()),
             ("database", database.clone()),
             ("authentication-database", AUTHENTICATION_DATABASE.to_owned()),
-            (
-                "uri",
-                format!(
-                    "mongodb://{username}:{password}@{host}:{port}/{database}?authSource={AUTHENTICATION_DATABASE}"
-                ),
-            ),
-        ]
+            ("uri", uri),
+        ];
+        if members::wanted(scope.instance) {
+            entries.extend([
+                ("hosts", members::hosts(scope)),
+                ("replica-set", members::SET_NAME.to_owned()),
+            ]);
+        }
+        entries
     }
 }

@@ -10,9 +10,11 @@ const LIMITS: Limits = Limits {
     engine: "MongoDB",
     // The journal alone takes three files of 100 MB.
     min_storage: (1 << 30, "1Gi"),
-    no_high_availability: Some(
-        "a replica set of MongoDB is not provisioned yet: nothing that this project can test with has replication; \
-         set false",
+    no_high_availability: None,
+    no_tls: None,
+    adopts: false,
+    no_tls_with_members: Some(
+        "TLS of a replica set of MongoDB is not provisioned yet; set one of the two to false",
     ),
 };
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use kidp_core::instance::TlsVersion;
 use kidp_core::quantity::parse_bytes;
 
 use super::{PORT, parameters, pod, presets};
+use crate::engines::tls;
 use crate::instance::Instance;
 use crate::resources::config_map::Files;
 
@@ -30,7 +32,7 @@ fn render(instance: &Instance) -> String {
         "# Written by KIDP for size {}. Change spec.parameters, not this file.\n[mysqld]\n",
         spec.size
     );
-    for (name, value) in fixed().into_iter().chain(tuned) {
+    for (name, value) in fixed(instance).into_iter().chain(tuned) {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{name} = {}", quote(&value));
     }
@@ -38,9 +40,9 @@ fn render(instance: &Instance) -> String {
 }
 
 /// What the pod depends on; not to be changed by parameters.
-fn fixed() -> Vec<(&'static str, String)> {
+fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
     let text = ToOwned::to_owned;
-    vec![
+    let mut fixed = vec![
         ("datadir", text(pod::DATA_FOLDER)),
         ("port", PORT.number.to_string()),
         ("bind_address", text("*")),
@@ -56,7 +58,23 @@ fn fixed() -> Vec<(&'static str, String)> {
         ("disable_log_bin", text("ON")),
         ("log_timestamps", text("UTC")),
         ("character_set_server", text("utf8mb4")),
-    ]
+    ];
+    if tls::is_on(instance) {
+        let versions = match tls::lowest(instance) {
+            TlsVersion::V1_2 => "TLSv1.2,TLSv1.3",
+            TlsVersion::V1_3 => "TLSv1.3",
+        };
+        // The socket, which the image's first start comes over, counts as secure.
+        // <https://dev.mysql.com/doc/refman/8.4/en/using-encrypted-connections.html>
+        fixed.extend([
+            ("require_secure_transport", text("ON")),
+            ("ssl_ca", tls::ca()),
+            ("ssl_cert", tls::certificate()),
+            ("ssl_key", tls::key()),
+            ("tls_version", text(versions)),
+        ]);
+    }
+    fixed
 }
 
 /// A value in double quotes, so that it stays one value: an option file ends a value with its line, begins a comment at

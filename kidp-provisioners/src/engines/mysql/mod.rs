@@ -13,8 +13,12 @@
 //! socket only (`MYSQL_ROOT_HOST`), with the same password: whoever can open that socket can read the password's file
 //! too. A random one of its own would be printed into the pod's log by the image's entrypoint.
 //!
+//! With TLS, the server refuses connections over TCP without it. MySQL reads its certificate at its start, so that a
+//! renewed one starts the pod anew.
+//!
 //! High availability is refused: Group Replication needs a router and an operator, and KIDP does not make one up.
 
+mod bind;
 mod config;
 mod parameters;
 mod pod;
@@ -24,7 +28,9 @@ mod validate;
 use kidp_core::instance::{Engine, ResourceType};
 use kidp_core::problem::FieldError;
 
-use crate::engines::{Image, checks, objects};
+use crate::binding::Binder;
+use crate::engines::parameters::Parameter;
+use crate::engines::{Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared};
 use crate::observe::Observed;
@@ -99,6 +105,10 @@ impl Provisioner for Mysql {
         }
     }
 
+    fn parameters(&self) -> &'static [Parameter] {
+        parameters::CATALOGUE.accepted
+    }
+
     fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
         validate::validate(instance)
     }
@@ -119,7 +129,7 @@ impl Provisioner for Mysql {
     ) -> Result<Manifests<Prepared>, BuildError> {
         let scope = Scope::new(instance);
         let files = config::files(instance);
-        let checksum = config_map::checksum(&files);
+        let checksum = tls::checksum(instance, config_map::checksum(&files));
         let workload = pod::workload(&self.config, &scope, credentials, checksum);
         let connection = self.connection_entries(&scope, credentials);
         objects::manifests(&scope, &connection, files, &[PORT], workload)
@@ -134,6 +144,10 @@ impl Provisioner for Mysql {
     fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
         // The readiness probe is a query with the credentials, so a ready pod is a usable database.
         observed.rollout()
+    }
+
+    fn binder(&self) -> Option<&dyn Binder> {
+        Some(self)
     }
 
     fn connection(&self, instance: &Instance) -> Connection {
@@ -158,6 +172,13 @@ impl Mysql {
             password,
             database,
         } = credentials;
+        // As MySQL's own clients and its driver for Java call it. The CA is `ca.crt`; where that is, only the client
+        // knows.
+        let (first, further) = if tls::is_on(scope.instance) {
+            ("?ssl-mode=VERIFY_IDENTITY", "&sslMode=VERIFY_IDENTITY")
+        } else {
+            ("", "")
+        };
         vec![
             ("host", host.clone()),
             ("port", port.to_string()),
@@ -166,11 +187,11 @@ impl Mysql {
             ("database", database.clone()),
             (
                 "uri",
-                format!("mysql://{username}:{password}@{host}:{port}/{database}"),
+                format!("mysql://{username}:{password}@{host}:{port}/{database}{first}"),
             ),
             (
                 "jdbc-uri",
-                format!("jdbc:mysql://{host}:{port}/{database}?user={username}&password={password}"),
+                format!("jdbc:mysql://{host}:{port}/{database}?user={username}&password={password}{further}"),
             ),
         ]
     }

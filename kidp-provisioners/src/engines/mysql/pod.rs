@@ -9,6 +9,7 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, ExecAction, VolumeMount};
 
 use super::{MysqlConfig, PORT, REPLICAS, config};
+use crate::engines::tls;
 use crate::instance::Credentials;
 use crate::resources::compute;
 use crate::resources::container::{self, variable};
@@ -30,25 +31,38 @@ pub(super) fn workload(
     credentials: &Credentials,
     config_checksum: String,
 ) -> Workload {
+    let mut volumes = vec![
+        config_files("config", scope.name("config")),
+        secret_files("connection", scope.secret(), &["password"]),
+        scratch("run"),
+        scratch("tmp"),
+    ];
+    volumes.extend(tls::volume(scope));
     Workload {
         replicas: REPLICAS,
         container: engine(config, scope, credentials),
         init_containers: vec![unfinished(config, scope)],
-        volumes: vec![
-            config_files("config", scope.name("config")),
-            secret_files("connection", scope.secret(), &["password"]),
-            scratch("run"),
-            scratch("tmp"),
-        ],
+        volumes,
         uid: config.uid,
         config_checksum,
         // SIGTERM is a clean shutdown; what takes time is writing the buffer pool's changed pages.
         termination_grace_period_seconds: 120,
+        spread: false,
     }
 }
 
 fn engine(config: &MysqlConfig, scope: &Scope<'_>, credentials: &Credentials) -> Container {
     let spec = &scope.instance.spec;
+    let mut volume_mounts = vec![
+        mount(DATA_VOLUME, VOLUME),
+        // One file each: both folders are the image's own.
+        file("config", config::OPTIONS, "/etc/mysql/conf.d"),
+        file("config", config::INITIALISED, "/docker-entrypoint-initdb.d"),
+        read_only_mount("connection", CONNECTION),
+        mount("run", "/var/run/mysqld"),
+        mount("tmp", "/tmp"),
+    ];
+    volume_mounts.extend(tls::mount(scope));
     Container {
         name: "mysql".to_owned(),
         image: Some(config.image.reference(&spec.version)),
@@ -57,17 +71,9 @@ fn engine(config: &MysqlConfig, scope: &Scope<'_>, credentials: &Credentials) ->
         ports: Some(vec![container::port(&PORT)]),
         resources: Some(compute::requirements(spec.size, config.request_share)),
         startup_probe: Some(container::startup(answers())),
-        readiness_probe: Some(container::readiness(answers_a_query(credentials))),
+        readiness_probe: Some(container::readiness(answers_a_query(scope, credentials))),
         liveness_probe: Some(container::liveness(answers())),
-        volume_mounts: Some(vec![
-            mount(DATA_VOLUME, VOLUME),
-            // One file each: both folders are the image's own.
-            file("config", config::OPTIONS, "/etc/mysql/conf.d"),
-            file("config", config::INITIALISED, "/docker-entrypoint-initdb.d"),
-            read_only_mount("connection", CONNECTION),
-            mount("run", "/var/run/mysqld"),
-            mount("tmp", "/tmp"),
-        ]),
+        volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
 }
@@ -132,11 +138,17 @@ fn answers() -> ExecAction {
 /// A query with the credentials that clients have, over TCP as they do it. The shell reads the password from its file
 /// and passes it on as an option file through a pipe, so that it is in no argument and in no variable
 /// (`MYSQL_PWD` is deprecated). `printf` is the shell's own.
-fn answers_a_query(credentials: &Credentials) -> ExecAction {
+fn answers_a_query(scope: &Scope<'_>, credentials: &Credentials) -> ExecAction {
+    let verify = if tls::is_on(scope.instance) {
+        // Not the name: the client would take it from the address.
+        format!("--ssl-mode=VERIFY_CA --ssl-ca={} ", tls::ca())
+    } else {
+        String::new()
+    };
     let script = format!(
         "printf '[client]\\npassword=%s\\n' \"$(cat {CONNECTION}/password)\" | \
          mysql --defaults-file=/dev/stdin --protocol=TCP -h 127.0.0.1 -P {port} -u {user} -D {database} \
-         --connect-timeout=3 -N -B -e 'select 1'",
+         --connect-timeout=3 {verify}-N -B -e 'select 1'",
         port = PORT.number,
         user = credentials.username,
         database = credentials.database,

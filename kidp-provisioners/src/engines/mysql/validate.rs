@@ -14,6 +14,11 @@ const LIMITS: Limits = Limits {
         "MySQL with failover is not provisioned: Group Replication needs an operator and a router of its own; \
          set false",
     ),
+    no_tls: None,
+    adopts: false,
+    no_tls_with_members: Some(
+        "TLS of MySQL with failover is not provisioned yet; set one of the two to false",
+    ),
 };
 
 /// Every fault of a request.

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use kidp_core::instance::TlsVersion;
+
 use super::parameters::{CATALOGUE, PLUGINS};
-use super::{AMQP, nodes, presets};
+use super::{AMQP, AMQPS, MANAGEMENT_TLS, nodes, presets};
+use crate::engines::tls;
 use crate::instance::{Credentials, Instance};
 use crate::resources::config_map::Files;
+use crate::resources::meta::Scope;
 
 /// Where the ConfigMap is mounted. It hides the image's own files, whose settings are in [`fixed`].
 pub(super) const FOLDER: &str = "/etc/rabbitmq";
@@ -19,14 +23,24 @@ pub(super) const LOGIN: &str = "default_user.conf";
 /// The plugin that adds a port.
 pub(super) const MANAGEMENT_PLUGIN: &str = "rabbitmq_management";
 
+/// The line of `ready.sh` that opens its connection.
+const OPEN: &str = "exec 3<> /dev/tcp/127.0.0.1/5672";
+
 /// The files of the ConfigMap.
 pub(super) fn files(instance: &Instance) -> Files {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let ready = include_str!("ready.sh");
+    let ready = if tls::is_on(instance) {
+        let address = format!("127.0.0.1:{}", AMQPS.number);
+        tls::over_tls(&Scope::new(instance), ready, OPEN, &address)
+    } else {
+        ready.to_owned()
+    };
     BTreeMap::from([
         file("rabbitmq.conf", &render(instance)),
         file("enabled_plugins", &enabled_plugins(instance)),
         file("prepare.sh", include_str!("prepare.sh")),
-        file("ready.sh", include_str!("ready.sh")),
+        file("ready.sh", &ready),
         file("joined.sh", include_str!("joined.sh")),
     ])
 }
@@ -86,8 +100,8 @@ fn render(instance: &Instance) -> String {
 
 /// What the pod depends on; not to be changed by parameters.
 fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
-    let mut fixed = vec![
-        ("listeners.tcp.default", AMQP.number.to_string()),
+    let mut fixed = listeners(instance);
+    fixed.extend([
         // The limit of the control group, said rather than found out: a node with one page less than its limit is
         // killed, one that takes the machine's memory for its own never stops its publishers.
         (
@@ -97,7 +111,7 @@ fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
         ("log.console", "true".to_owned()),
         ("log.console.use_colors", "off".to_owned()),
         ("log.file", "false".to_owned()),
-    ];
+    ]);
     if !plugins(instance).contains(MANAGEMENT_PLUGIN) {
         // As in the official image without that plugin: metrics are Prometheus's.
         fixed.push(("management_agent.disable_metrics_collector", "true".to_owned()));
@@ -114,6 +128,55 @@ fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
         ]);
     }
     fixed
+}
+
+/// What clients connect to. With TLS, no listener is plain but that of metrics, which no Service and no NetworkPolicy
+/// leads to. <https://www.rabbitmq.com/docs/ssl>, <https://www.rabbitmq.com/docs/management#single-listener-https>
+fn listeners(instance: &Instance) -> Vec<(&'static str, String)> {
+    if !tls::is_on(instance) {
+        return vec![("listeners.tcp.default", AMQP.number.to_string())];
+    }
+    let mut listeners = vec![
+        ("listeners.tcp", "none".to_owned()),
+        ("listeners.ssl.default", AMQPS.number.to_string()),
+        ("ssl_options.cacertfile", tls::ca()),
+        ("ssl_options.certfile", tls::certificate()),
+        ("ssl_options.keyfile", tls::key()),
+        // Clients have a password, and no certificate of their own.
+        ("ssl_options.verify", "verify_none".to_owned()),
+        ("ssl_options.fail_if_no_peer_cert", "false".to_owned()),
+    ];
+    let management = plugins(instance).contains(MANAGEMENT_PLUGIN);
+    if management {
+        listeners.extend([
+            ("management.ssl.port", MANAGEMENT_TLS.number.to_string()),
+            ("management.ssl.cacertfile", tls::ca()),
+            ("management.ssl.certfile", tls::certificate()),
+            ("management.ssl.keyfile", tls::key()),
+        ]);
+    }
+    let older = tls::lowest(instance) == TlsVersion::V1_2;
+    let versions = [
+        (
+            "ssl_options.versions.1",
+            "management.ssl.versions.1",
+            "tlsv1.3",
+            true,
+        ),
+        (
+            "ssl_options.versions.2",
+            "management.ssl.versions.2",
+            "tlsv1.2",
+            older,
+        ),
+    ];
+    for (amqp, http, version, _) in versions.into_iter().filter(|(.., served)| *served) {
+        listeners.push((amqp, version.to_owned()));
+        if management {
+            listeners.push((http, version.to_owned()));
+        }
+    }
+    listeners
 }
 
 #[cfg(test)]

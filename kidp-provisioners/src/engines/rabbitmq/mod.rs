@@ -15,6 +15,12 @@
 //! A node is `rabbit@<pod>.<headless Service>.<namespace>.svc`. The name is part of its data, so it is the same for
 //! one node and for three, and without the cluster's domain, which is not ours to know.
 //!
+//! # TLS
+//! Clients are served over TLS alone, with the management plugin too. A renewed certificate is served within minutes,
+//! without a restart: the server reads the files again for new connections, and forgets what it has read after two
+//! minutes (<https://www.erlang.org/doc/apps/ssl/ssl_app>, `ssl_pem_cache_clean`). What nodes say to each other is not
+//! encrypted.
+//!
 //! # High availability
 //! Three nodes, whose metadata and quorum queues are replicated by RabbitMQ's own consensus. They find each other
 //! through the peer discovery for Kubernetes, which from RabbitMQ 4.1 on asks no API server: node 0 forms the
@@ -23,6 +29,7 @@
 //! its queues then get members on the others. Queues that were declared as classic stay on the node that they are on.
 //! Three nodes cannot become one: those that are left out would be missed for a majority.
 
+mod bind;
 mod config;
 mod parameters;
 mod pod;
@@ -31,8 +38,12 @@ mod validate;
 
 use kidp_core::instance::{Engine, ResourceType};
 use kidp_core::problem::FieldError;
+use kidp_core::revision::Revision;
+use kidp_drift::{Change, Consequence};
 
-use crate::engines::{Image, checks, objects};
+use crate::binding::Binder;
+use crate::consequence;
+use crate::engines::{Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared, Wave};
 use crate::observe::Observed;
@@ -45,6 +56,10 @@ use crate::resources::{config_map, network_policy, service};
 pub use crate::engines::parameters::{Kind, Parameter};
 pub use parameters::PARAMETERS;
 
+/// Render revision from which on the nodes of a cluster keep to different machines and zones, where there are any. A
+/// single node is rendered the same in both.
+const SPREAD_SINCE: Revision = Revision::new(2);
+
 /// Major versions that are provisioned.
 pub const VERSIONS: [&str; 1] = ["4"];
 
@@ -54,11 +69,25 @@ const AMQP: Port = Port {
     app_protocol: "amqp",
 };
 
+/// The same over TLS.
+const AMQPS: Port = Port {
+    name: "amqps",
+    number: 5671,
+    app_protocol: "amqps",
+};
+
 /// Of the management plugin, where it is enabled.
 const MANAGEMENT: Port = Port {
     name: "management",
     number: 15672,
     app_protocol: "http",
+};
+
+/// The same over TLS.
+const MANAGEMENT_TLS: Port = Port {
+    name: "management-tls",
+    number: 15671,
+    app_protocol: "https",
 };
 
 /// What nodes connect to each other by: the port mapper, Erlang's distribution, and the replication of streams.
@@ -67,6 +96,9 @@ const BETWEEN_NODES: [(u16, u16); 3] = [(4369, 4369), (25672, 25672), (6000, 650
 
 /// Nodes with `highAvailability: true`: the fewest that lose one and still have a majority.
 const NODES: i32 = 3;
+
+/// Files that are read while pods run: those of probes.
+const LIVE_FILES: [&str; 2] = ["ready.sh", "joined.sh"];
 
 /// What a platform team decides once, for every RabbitMQ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +151,10 @@ impl Provisioner for Rabbitmq {
         }
     }
 
+    fn parameters(&self) -> &'static [Parameter] {
+        parameters::CATALOGUE.accepted
+    }
+
     fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
         validate::validate(instance)
     }
@@ -130,6 +166,10 @@ impl Provisioner for Rabbitmq {
             password,
             database: "/".to_owned(),
         }
+    }
+
+    fn latest_revision(&self) -> Revision {
+        SPREAD_SINCE
     }
 
     fn build(
@@ -158,16 +198,31 @@ impl Provisioner for Rabbitmq {
         checks::opens_forward(&VERSIONS, from, to)
     }
 
+    /// What probes run is read anew each time, and so is a renewed certificate.
+    fn consequence(&self, instance: &Instance, change: &Change) -> Consequence {
+        let is_live = consequence::is_live_file(change, &LIVE_FILES);
+        let is_certificate =
+            change.object.starts_with("Certificate/") && consequence::is_below(&change.path, "spec");
+        if is_live || is_certificate {
+            return Consequence::Reload;
+        }
+        consequence::of(self, instance, change)
+    }
+
     fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
         // A node is ready when a client's handshake succeeds on it; in a cluster, every node has joined before.
         observed.rollout()
+    }
+
+    fn binder(&self) -> Option<&dyn Binder> {
+        Some(self)
     }
 
     fn connection(&self, instance: &Instance) -> Connection {
         let scope = Scope::new(instance);
         Connection {
             host: service::host(&scope),
-            port: AMQP.number,
+            port: amqp(instance).number,
             secret: scope.secret(),
         }
     }
@@ -185,6 +240,12 @@ impl Rabbitmq {
             password,
             database,
         } = credentials;
+        // <https://www.rabbitmq.com/docs/uri-spec>
+        let scheme = if tls::is_on(scope.instance) {
+            "amqps"
+        } else {
+            "amqp"
+        };
         vec![
             ("host", host.clone()),
             ("port", port.to_string()),
@@ -195,7 +256,7 @@ impl Rabbitmq {
             (
                 "uri",
                 format!(
-                    "amqp://{username}:{password}@{host}:{port}/{}",
+                    "{scheme}://{username}:{password}@{host}:{port}/{}",
                     database.replace('/', "%2F")
                 ),
             ),
@@ -209,11 +270,20 @@ fn nodes(instance: &Instance) -> i32 {
     if instance.spec.high_availability { NODES } else { 1 }
 }
 
+/// Where clients send their messages.
+fn amqp(instance: &Instance) -> Port {
+    if tls::is_on(instance) { AMQPS } else { AMQP }
+}
+
 /// What clients connect to.
 fn ports(instance: &Instance) -> Vec<Port> {
-    let mut ports = vec![AMQP];
+    let mut ports = vec![amqp(instance)];
     if config::plugins(instance).contains(config::MANAGEMENT_PLUGIN) {
-        ports.push(MANAGEMENT);
+        ports.push(if tls::is_on(instance) {
+            MANAGEMENT_TLS
+        } else {
+            MANAGEMENT
+        });
     }
     ports
 }

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler, ObjectFieldSelector, Probe,
 };
 
-use super::{RabbitmqConfig, config, nodes};
+use super::{RabbitmqConfig, SPREAD_SINCE, config, nodes};
+use crate::engines::tls;
 use crate::resources::compute;
 use crate::resources::container::{self, exec, variable};
 use crate::resources::meta::{DATA_VOLUME, Scope};
@@ -22,6 +23,17 @@ pub(super) fn workload(
     config_checksum: String,
 ) -> Workload {
     let replicas = nodes(scope.instance);
+    let mut volumes = vec![
+        config_files("config", scope.name("config")),
+        secret_files(
+            "connection",
+            scope.secret(),
+            &["username", "password", config::LOGIN],
+        ),
+        scratch("home"),
+        scratch("tmp"),
+    ];
+    volumes.extend(tls::volume(scope));
     Workload {
         replicas,
         container: engine(config, scope, ports),
@@ -30,20 +42,12 @@ pub(super) fn workload(
             command: Some(words(&["sh", "/etc/rabbitmq/prepare.sh"])),
             ..base(config, scope)
         }],
-        volumes: vec![
-            config_files("config", scope.name("config")),
-            secret_files(
-                "connection",
-                scope.secret(),
-                &["username", "password", config::LOGIN],
-            ),
-            scratch("home"),
-            scratch("tmp"),
-        ],
+        volumes,
         uid: config.uid,
         config_checksum,
         // In a cluster, the wait for the other nodes and the hand-over of queues come first, see `leave`.
         termination_grace_period_seconds: if replicas > 1 { 180 } else { 60 },
+        spread: replicas > 1 && scope.instance.revision >= SPREAD_SINCE,
     }
 }
 
@@ -73,18 +77,20 @@ fn engine(config: &RabbitmqConfig, scope: &Scope<'_>, ports: &[Port]) -> Contain
 /// What both containers have.
 fn base(config: &RabbitmqConfig, scope: &Scope<'_>) -> Container {
     let spec = &scope.instance.spec;
+    let mut volume_mounts = vec![
+        mount("home", HOME),
+        mount(DATA_VOLUME, "/var/lib/rabbitmq/mnesia"),
+        read_only_mount("config", config::FOLDER),
+        read_only_mount("connection", CONNECTION),
+        mount("tmp", "/tmp"),
+    ];
+    volume_mounts.extend(tls::mount(scope));
     Container {
         image: Some(config.image.reference(&spec.version)),
         image_pull_policy: Some(config.image.pull_policy.as_str().to_owned()),
         env: Some(environment(scope)),
         resources: Some(compute::requirements(spec.size, config.request_share)),
-        volume_mounts: Some(vec![
-            mount("home", HOME),
-            mount(DATA_VOLUME, "/var/lib/rabbitmq/mnesia"),
-            read_only_mount("config", config::FOLDER),
-            read_only_mount("connection", CONNECTION),
-            mount("tmp", "/tmp"),
-        ]),
+        volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
 }

@@ -11,6 +11,9 @@ const LIMITS: Limits = Limits {
     // Sixteen of the smallest logs, see the presets.
     min_storage: (512 << 20, "512Mi"),
     no_high_availability: None,
+    no_tls: None,
+    adopts: false,
+    no_tls_with_members: None,
 };
 
 /// Every fault of a request.

@@ -16,7 +16,7 @@ pub(super) const CONNECTION: &str = "/etc/kidp/connection";
 /// What the client's user may do: everything with data, and nothing with the server. With `CONFIG SET` it could turn
 /// off what its spec asked for, with `REPLICAOF` take in foreign data, with `MODULE LOAD` or `DEBUG` run code. What
 /// only looks is left in, `ACL WHOAMI`, slow log and latency.
-const CLIENT_RULES: &str = "~* &* +@all -@admin -migrate +acl|whoami +client|list +client|kill \
+pub(super) const CLIENT_RULES: &str = "~* &* +@all -@admin -migrate +acl|whoami +client|list +client|kill \
                             +slowlog|get +slowlog|len +latency|latest +latency|history";
 
 /// Writes the file. The password is an argument of no program: `cat` and `printf` put it through a pipe, and

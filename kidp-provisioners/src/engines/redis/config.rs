@@ -1,12 +1,12 @@
 //! `redis.conf`, from what KIDP needs, the presets and the user's parameters.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use kidp_core::instance::ResourceType;
+use kidp_core::instance::{ResourceType, TlsVersion};
 use kidp_core::size::Size;
 
-use super::{PORT, acl, parameters};
+use super::{PORT, acl, members, parameters};
+use crate::engines::tls;
 use crate::instance::Instance;
 use crate::resources::config_map::Files;
 
@@ -19,7 +19,9 @@ pub(super) const DATA: &str = "/data";
 
 /// The files of the ConfigMap.
 pub(super) fn files(instance: &Instance) -> Files {
-    BTreeMap::from([("redis.conf".to_owned(), render(instance))])
+    let mut files = members::files(instance);
+    files.insert("redis.conf".to_owned(), render(instance));
+    files
 }
 
 fn render(instance: &Instance) -> String {
@@ -29,7 +31,8 @@ fn render(instance: &Instance) -> String {
         "# Written by KIDP for size {}. Change spec.parameters, not this file.\n",
         spec.size
     );
-    for (name, value) in fixed().into_iter().chain(tuned) {
+    let fixed = fixed(instance).into_iter().chain(members::settings(instance));
+    for (name, value) in fixed.chain(tuned) {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{name} {}", quote(&value));
     }
@@ -37,9 +40,9 @@ fn render(instance: &Instance) -> String {
 }
 
 /// What the pod depends on; not to be changed by parameters.
-fn fixed() -> Vec<(&'static str, String)> {
-    vec![
-        ("port", PORT.number.to_string()),
+fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
+    let mut fixed = listener(instance);
+    fixed.extend([
         ("dir", DATA.to_owned()),
         ("aclfile", acl::PATH.to_owned()),
         // The image has it off. With it, a user without password would still be no open door.
@@ -50,6 +53,29 @@ fn fixed() -> Vec<(&'static str, String)> {
         ("logfile", String::new()),
         // SIGTERM writes the log to disk, takes a snapshot where `save` asks for them, and ends.
         ("shutdown-on-sigterm", "default".to_owned()),
+    ]);
+    fixed
+}
+
+/// What clients connect to. A certificate of their own is not asked for: they have a password.
+/// <https://redis.io/docs/latest/operate/oss_and_stack/management/security/encryption/>
+fn listener(instance: &Instance) -> Vec<(&'static str, String)> {
+    let port = PORT.number.to_string();
+    if !tls::is_on(instance) {
+        return vec![("port", port)];
+    }
+    let versions = match tls::lowest(instance) {
+        TlsVersion::V1_2 => "TLSv1.2 TLSv1.3",
+        TlsVersion::V1_3 => "TLSv1.3",
+    };
+    vec![
+        ("port", "0".to_owned()),
+        ("tls-port", port),
+        ("tls-cert-file", tls::certificate()),
+        ("tls-key-file", tls::key()),
+        ("tls-ca-cert-file", tls::ca()),
+        ("tls-auth-clients", "no".to_owned()),
+        ("tls-protocols", versions.to_owned()),
     ]
 }
 

@@ -1,37 +1,47 @@
-//! Redis from the official image: one member, its data on a claim, answering RESP over a Service.
+//! Redis from the official image: one member, or three with Sentinel, their data on claims, answering RESP over a
+//! Service.
 //!
 //! ```text
 //! validate.rs    what is accepted, and what is refused by name
 //! parameters.rs  the list of accepted engine parameters, with types and ranges
 //! config.rs      redis.conf from presets and parameters
 //! acl.rs         who may do what, from the password in the Secret
-//! pod.rs         containers, probes and volumes
+//! pod.rs         containers, probes and volumes of a server alone
+//! members.rs     three members: Sentinels, routers, and how all that finds its master
 //! ```
 //!
 //! The same engine serves two kinds of request. A `Cache` evicts the least recently used keys when it is full; a
 //! `Database` evicts nothing and answers writes with an error. Everything else is the same, and both keep their data
 //! over a restart.
 //!
-//! High availability is refused: Sentinel is not provisioned yet.
+//! With TLS, the port speaks nothing else. Redis reads its certificate at its start, so that a renewed one starts the pod
+//! anew.
+//!
+//! With high availability there are three members, see `members.rs`. One member can become three, and keeps its data
+//! and its address; three cannot become one, whose volume may not be the one with the latest data.
 
 mod acl;
 mod config;
+mod members;
 mod parameters;
 mod pod;
 mod validate;
 
 use kidp_core::instance::{Engine, ResourceType};
 use kidp_core::problem::FieldError;
+use kidp_drift::{Change, Consequence};
 
-use crate::engines::{Image, checks, objects};
+use crate::consequence;
+use crate::engines::parameters::Parameter;
+use crate::engines::{Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
-use crate::manifests::{BuildError, Manifests, Prepared};
+use crate::manifests::{BuildError, Manifests, Prepared, Wave};
 use crate::observe::Observed;
 use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
 use crate::resources::compute::RequestShare;
 use crate::resources::meta::Scope;
 use crate::resources::service::Port;
-use crate::resources::{config_map, service};
+use crate::resources::{config_map, network_policy, service};
 
 pub use parameters::PARAMETERS;
 
@@ -44,8 +54,18 @@ const PORT: Port = Port {
     app_protocol: "redis",
 };
 
-/// One member: see the module's documentation on high availability.
-const REPLICAS: i32 = 1;
+const SENTINEL_PORT: Port = Port {
+    name: "sentinel",
+    number: 26379,
+    app_protocol: "redis",
+};
+
+/// What Sentinels and their clients call the set: the name that Redis's own documentation uses, which some clients have
+/// as their default.
+const MASTER_NAME: &str = "mymaster";
+
+/// Files that are read while pods run: a probe and a hook of several members.
+const LIVE_FILES: [&str; 2] = ["ready.sh", "leave.sh"];
 
 /// What a platform team decides once, for every Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +76,10 @@ pub struct RedisConfig {
     pub uid: i64,
     /// What pods reserve of their limits.
     pub request_share: RequestShare,
+    /// The image of `HAProxy`, which leads clients to the master of three members.
+    pub router: Image,
+    /// Its version.
+    pub router_version: String,
 }
 
 impl Default for RedisConfig {
@@ -64,6 +88,9 @@ impl Default for RedisConfig {
             image: Image::official("library/redis"),
             uid: 999,
             request_share: RequestShare::default(),
+            router: Image::official("library/haproxy"),
+            // Maintained until 2029. <https://www.haproxy.org/>
+            router_version: "3.0".to_owned(),
         }
     }
 }
@@ -107,9 +134,13 @@ impl Provisioner for Redis {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             versions: VERSIONS.map(ToOwned::to_owned).to_vec(),
-            high_availability: false,
+            high_availability: true,
             parameters: parameters::CATALOGUE.names(),
         }
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        parameters::CATALOGUE.accepted
     }
 
     fn validate(&self, instance: &Instance) -> Result<(), Vec<FieldError>> {
@@ -133,9 +164,20 @@ impl Provisioner for Redis {
     ) -> Result<Manifests<Prepared>, BuildError> {
         let scope = Scope::new(instance);
         let files = config::files(instance);
-        let workload = pod::workload(&self.config, &scope, config_map::checksum(&files));
+        let checksum = tls::checksum(instance, config_map::checksum(&files));
         let connection = self.connection_entries(&scope, credentials);
-        objects::manifests(&scope, &connection, files, &[PORT], workload)
+        if !members::wanted(instance) {
+            let workload = pod::workload(&self.config, &scope, checksum);
+            return objects::manifests(&scope, &connection, files, &[PORT], workload);
+        }
+        let workload = members::workload(&self.config, &scope, checksum);
+        let between = [PORT, SENTINEL_PORT].map(|port| (port.number, port.number));
+        objects::manifests(&scope, &connection, files, &[PORT, SENTINEL_PORT], workload)?
+            .with(Wave::Foundation, &network_policy::members(&scope, &between))?
+            .with(
+                Wave::Foundation,
+                &network_policy::clients(&scope, "router", &[members::ROUTER_PORT]),
+            )
     }
 
     /// A newer server reads the files of an older one; an older one refuses a newer format.
@@ -143,8 +185,17 @@ impl Provisioner for Redis {
         checks::opens_forward(&VERSIONS, from, to)
     }
 
+    /// What probes and hooks run is read anew each time.
+    fn consequence(&self, instance: &Instance, change: &Change) -> Consequence {
+        if consequence::is_live_file(change, &LIVE_FILES) {
+            return Consequence::Reload;
+        }
+        consequence::of(self, instance, change)
+    }
+
     fn readiness(&self, _instance: &Instance, observed: &Observed) -> Readiness {
-        // The readiness probe is an authenticated PING, which a server that loads its data does not answer with PONG.
+        // The readiness probe is an authenticated PING, which a server that loads its data does not answer with PONG. Of
+        // three members, each is in sync, has a quorum, and finds a master that takes writes.
         observed.rollout()
     }
 
@@ -170,7 +221,13 @@ impl Redis {
             password,
             database,
         } = credentials;
-        vec![
+        // <https://www.iana.org/assignments/uri-schemes/prov/rediss>
+        let scheme = if tls::is_on(scope.instance) {
+            "rediss"
+        } else {
+            "redis"
+        };
+        let mut entries = vec![
             ("host", host.clone()),
             ("port", port.to_string()),
             ("username", username.clone()),
@@ -179,8 +236,10 @@ impl Redis {
             // <https://www.iana.org/assignments/uri-schemes/prov/redis>
             (
                 "uri",
-                format!("redis://{username}:{password}@{host}:{port}/{database}"),
+                format!("{scheme}://{username}:{password}@{host}:{port}/{database}"),
             ),
-        ]
+        ];
+        entries.extend(members::connection_entries(scope));
+        entries
     }
 }

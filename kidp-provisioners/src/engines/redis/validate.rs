@@ -9,7 +9,12 @@ use crate::instance::Instance;
 const LIMITS: Limits = Limits {
     engine: "Redis",
     min_storage: (256 << 20, "256Mi"),
-    no_high_availability: Some("Redis with Sentinel is not provisioned yet; set false"),
+    no_high_availability: None,
+    no_tls: None,
+    adopts: false,
+    no_tls_with_members: Some(
+        "TLS of Redis with Sentinel is not provisioned yet; set one of the two to false",
+    ),
 };
 
 /// Every fault of a request.
