@@ -9,17 +9,23 @@ use kidp_core::instance::{Engine, OwnerRef, ResourceType};
 use kidp_core::labels;
 use kidp_core::names::{validate_label, validate_subdomain};
 use kidp_core::problem::{FieldError, Problem, Reason};
+use kidp_core::revision::Revision;
 use kidp_core::wire::ProvisionRequest;
-use kidp_provisioners::Registry;
+use kidp_provisioners::{ClusterFeatures, Registry};
 
 use crate::record;
 
 const MAX_UID: usize = 63;
 
+/// What a team's name must be.
+pub(crate) const TEAM_RULE: &str =
+    "must be 1 to 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
+
 /// The record of `request`, in the namespace that comes with it.
 pub fn admit(
     broker: &str,
     registry: &Registry,
+    features: ClusterFeatures,
     callback_urls: &UrlPolicy,
     request: ProvisionRequest,
 ) -> Result<(String, ServiceInstanceSpec), Problem> {
@@ -28,7 +34,7 @@ pub fn admit(
     if let Some(url) = &request.callback_url {
         faults.extend(callback_urls.check(url).err());
     }
-    let spec = record_spec(broker, &request);
+    let mut spec = record_spec(broker, &request);
     match registry.get(request.resource_type, request.spec.engine) {
         None => faults.push(no_provisioner(
             registry,
@@ -37,7 +43,8 @@ pub fn admit(
         )),
         // An instance of a faulty name is not worth a second opinion.
         Some(provisioner) if faults.is_empty() => {
-            let instance = record::instance(&request.namespace, &spec, None);
+            spec.render_revision = provisioner.latest_revision();
+            let instance = record::instance(&request.namespace, &spec, None, features);
             faults.extend(provisioner.validate(&instance).err().unwrap_or_default());
         }
         Some(_) => {}
@@ -85,6 +92,9 @@ fn record_spec(broker: &str, request: &ProvisionRequest) -> ServiceInstanceSpec 
         team: request.team.clone(),
         owner: request.owner.clone(),
         callback_url: request.callback_url.clone(),
+        requested_by: request.requested_by.clone(),
+        render_revision: Revision::FIRST,
+        adopted: None,
         instance: request.spec.clone(),
     }
 }
@@ -102,8 +112,7 @@ fn name_faults(request: &ProvisionRequest, faults: &mut Vec<FieldError>) {
             .map(|e| fault("resourceName", e)),
     );
     if request.team.is_empty() || labels::value(&request.team) != request.team {
-        let say = "must be 1 to 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
-        faults.push(FieldError::new("team", say));
+        faults.push(FieldError::new("team", TEAM_RULE));
     }
     faults.extend(request.owner.as_ref().and_then(owner_fault));
     let uid = request.resource_uid.as_deref().unwrap_or("-");
@@ -111,6 +120,11 @@ fn name_faults(request: &ProvisionRequest, faults: &mut Vec<FieldError>) {
     if uid.is_empty() || uid.len() > MAX_UID || !uid.bytes().all(in_uid) {
         let say = "must be 1 to 63 letters, digits and `-`";
         faults.push(FieldError::new("resourceUid", say));
+    }
+    let client = request.requested_by.as_deref().unwrap_or("-");
+    if client.is_empty() || client.len() > MAX_UID || !client.bytes().all(in_uid) {
+        let say = "must be 1 to 63 letters, digits and `-`";
+        faults.push(FieldError::new("requestedBy", say));
     }
     if request.resource_generation.is_some_and(|g| g < 1) {
         faults.push(FieldError::new("resourceGeneration", "must be at least 1"));
@@ -134,7 +148,13 @@ mod tests {
         merge(&mut request, change);
         let request = serde_json::from_value(request).unwrap();
         let policy = UrlPolicy::new(&["http://operator:9090/v1/callback"]).unwrap();
-        match admit("eu", &testing::registry(), &policy, request) {
+        match admit(
+            "eu",
+            &testing::registry(),
+            ClusterFeatures::default(),
+            &policy,
+            request,
+        ) {
             Ok(_) => Vec::new(),
             Err(problem) => {
                 assert_eq!(problem.code, 422);
@@ -170,6 +190,7 @@ mod tests {
             (json!({"team": "a b"}), "team"),
             (json!({"owner": {"kind": "Team", "name": "A!"}}), "owner.name"),
             (json!({"resourceUid": "a/b"}), "resourceUid"),
+            (json!({"requestedBy": ""}), "requestedBy"),
             (json!({"resourceGeneration": 0}), "resourceGeneration"),
             (json!({"callbackUrl": "http://169.254.169.254/"}), "callbackUrl"),
             (json!({"spec": {"engine": "sqlserver"}}), "spec.engine"),

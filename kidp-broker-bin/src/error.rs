@@ -1,10 +1,12 @@
 //! Refusals as HTTP answers, and errors of the cluster as refusals.
 
 use axum::Json;
-use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kidp_core::problem::{FieldError, Problem, Reason};
+
+use crate::rate_limit::Wait;
 
 /// A refusal on its way to a client.
 #[derive(Debug)]
@@ -19,13 +21,31 @@ impl From<Problem> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retryable = self.0.error.is_retryable();
-        let mut response = (status, Json(self.0)).into_response();
-        if retryable {
+        let reason = self.0.error;
+        let problem = self.0;
+        let mut response = (status, Json(&problem)).into_response();
+        if reason.is_retryable() {
             response.headers_mut().insert(RETRY_AFTER, 1.into());
         }
+        if reason == Reason::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        // For the audit log, which does not read bodies.
+        response.extensions_mut().insert(reason);
+        // For a layer that says it in another API's terms.
+        response.extensions_mut().insert(problem);
         response
     }
+}
+
+/// The refusal of a client that is to wait.
+pub fn too_many(say: &str, wait: Wait) -> Response {
+    let seconds = wait.seconds();
+    let say = format!("{say}; wait {seconds} s");
+    let mut response = ApiError(Problem::new(Reason::TooManyRequests, say)).into_response();
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
 }
 
 /// What an error of the API server means to a client of the broker. The cause goes to the log, not the client.

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
+use kidp_core::names::validate_label;
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::MAX_BODY_BYTES;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,36 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         Ok(Self(from_query(parts.uri.query().unwrap_or_default())?))
+    }
+}
+
+/// The parts of a path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(ids)) => Ok(Self(ids)),
+            Err(rejection) => Err(Problem::new(
+                Reason::MalformedRequest,
+                format!("the path: {}", rejection.body_text()),
+            )
+            .into()),
+        }
+    }
+}
+
+/// Refuses a namespace that is no name: it becomes part of a path.
+pub fn check_namespace(namespace: Option<&str>) -> Result<(), Problem> {
+    match namespace.map(validate_label) {
+        Some(Err(error)) => {
+            let fault = FieldError::new("namespace", error.to_string());
+            Err(Problem::fields(Reason::InvalidField, vec![fault]))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -101,15 +132,21 @@ fn malformed(path: &str, error: &serde_json::Error) -> Problem {
     if error.is_syntax() || error.is_eof() {
         return Problem::new(Reason::MalformedRequest, format!("the body is not JSON: {say}"));
     }
-    let path = if path == "." { "" } else { path };
-    let field = match absent_or_unknown(&say) {
+    let field = field_of(path, &say, "body");
+    Problem::fields(Reason::MalformedRequest, vec![FieldError::new(field, say)])
+}
+
+/// The field that an error of `serde_path_to_error` speaks of; `whole` where it speaks of all of the input.
+pub(crate) fn field_of(path: &str, say: &str, whole: &str) -> String {
+    // `?` is a place that the parser did not come to know.
+    let path = if matches!(path, "." | "?") { "" } else { path };
+    match absent_or_unknown(say) {
         Some(name) if path.is_empty() => name.to_owned(),
         Some(name) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
         Some(name) => format!("{path}.{name}"),
-        None if path.is_empty() => "body".to_owned(),
+        None if path.is_empty() => whole.to_owned(),
         None => path.to_owned(),
-    };
-    Problem::fields(Reason::MalformedRequest, vec![FieldError::new(field, say)])
+    }
 }
 
 /// The name in serde's "missing field `x`" and "unknown field `x`", which are errors of the object around it.

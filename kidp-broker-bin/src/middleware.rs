@@ -16,8 +16,12 @@ use crate::error::ApiError;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID: usize = 64;
 
+/// The id of a request.
+#[derive(Clone, Debug, Default)]
+pub struct RequestId(pub String);
+
 /// Gives the request its id, the client's own where it is usable, and logs the outcome. Never the body.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(&REQUEST_ID)
@@ -26,7 +30,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .unwrap_or_else(fresh_id);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let text = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("request", id = text);
+    request.extensions_mut().insert(RequestId(text.to_owned()));
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

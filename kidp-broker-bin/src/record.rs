@@ -4,13 +4,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kidp_core::crd::{ServiceInstance, ServiceInstanceSpec};
 use kidp_core::deployment::DeploymentId;
 use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
-use kidp_core::instance::InstanceSpec;
+use kidp_core::instance::{AdoptSpec, InstanceSpec, PodTemplatePolicy};
 use kidp_core::labels::{self, Labels};
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::quantity::parse_bytes;
-use kidp_provisioners::Instance;
-use kube::Resource as _;
+use kidp_provisioners::{ClusterFeatures, Instance, Registry};
 use kube::api::ObjectMeta;
+use kube::{Resource as _, ResourceExt};
 use serde_json::Value;
 
 /// The record of a request, with its finalizer, so that there is no moment in which it could be deleted without
@@ -48,8 +48,19 @@ pub fn name_selector(resource_name: &str) -> String {
     format!("{}={}", labels::INSTANCE, labels::value(resource_name))
 }
 
+/// Whether an object names this record as an owner of it.
+pub fn is_owner(record: &impl ResourceExt, object: &impl ResourceExt) -> bool {
+    let uid = record.uid();
+    uid.is_some_and(|uid| object.owner_references().iter().any(|owner| owner.uid == uid))
+}
+
 /// What a provisioner is given.
-pub fn instance(namespace: &str, spec: &ServiceInstanceSpec, owner: Option<OwnerReference>) -> Instance {
+pub fn instance(
+    namespace: &str,
+    spec: &ServiceInstanceSpec,
+    owner: Option<OwnerReference>,
+    features: ClusterFeatures,
+) -> Instance {
     Instance {
         resource_type: spec.resource_type,
         name: spec.resource_name.clone(),
@@ -60,17 +71,21 @@ pub fn instance(namespace: &str, spec: &ServiceInstanceSpec, owner: Option<Owner
         owner: spec.owner.clone(),
         spec: spec.instance.clone(),
         owner_reference: owner,
+        revision: spec.render_revision,
+        features,
+        tls: None,
+        adopted: spec.adopted.clone(),
     }
 }
 
 /// What a provisioner is given for a record that is in the cluster; the record owns what is made.
-pub fn instance_of(record: &ServiceInstance) -> Instance {
+pub fn instance_of(record: &ServiceInstance, features: ClusterFeatures) -> Instance {
     let namespace = record.metadata.namespace.as_deref().unwrap_or_default();
     let owner = record.controller_owner_ref(&()).map(|reference| OwnerReference {
         block_owner_deletion: Some(true),
         ..reference
     });
-    instance(namespace, &record.spec, owner)
+    instance(namespace, &record.spec, owner, features)
 }
 
 /// Whether the record was made by the broker of this name. The name is part of the deployment id, so that several
@@ -91,6 +106,8 @@ pub fn is_deleting(record: &ServiceInstance) -> bool {
     record.metadata.deletion_timestamp.is_some()
 }
 
+const DRIFT: &str = "spec.drift";
+
 /// What a request makes of the record it finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -104,16 +121,26 @@ pub enum Decision {
     Refuse(Problem),
 }
 
+/// The record that a request asks for, where there is one of its deployment already: an upgraded broker would make a
+/// new instance otherwise than it made this one, which stays as it was made; and what was taken over stays so.
+pub fn pinned(existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> ServiceInstanceSpec {
+    ServiceInstanceSpec {
+        render_revision: existing.spec.render_revision,
+        adopted: existing.spec.adopted.clone(),
+        ..wanted.clone()
+    }
+}
+
 /// Compares a request with the record of the same deployment.
 ///
 /// Generations order the requests of one resource. A client without them (both zero) is taken at its word: its
-/// latest request wins. A changed callback URL is the client's own affair and is taken at any generation that
-/// is not older.
-pub fn decide(existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> Decision {
+/// latest request wins. A changed callback URL is the client's own affair, and what is done about drift is the team's too:
+/// both are taken at any generation that is not older. What an engine cannot follow is said by its provisioner.
+pub fn decide(registry: &Registry, existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> Decision {
     if is_deleting(existing) {
         let say = "this deployment is being deleted; ask again when it is gone";
         // Not a conflict: the same request succeeds a moment later.
-        return Decision::Refuse(Problem::new(Reason::Unavailable, say));
+        return Decision::Refuse(Problem::new(Reason::ConcurrencyError, say));
     }
     let known = &existing.spec;
     if wanted.resource_generation < known.resource_generation {
@@ -122,12 +149,18 @@ pub fn decide(existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> Decis
     if known == wanted {
         return Decision::Same;
     }
-    let fixed = fixed_faults(&known.instance, &wanted.instance);
+    let mut fixed = fixed_faults(&known.instance, &wanted.instance);
+    fixed.extend(adoption_faults(known, &wanted.instance));
+    if let Some(provisioner) = registry.get(known.resource_type, known.instance.engine) {
+        fixed.extend(provisioner.change_faults(&known.instance, &wanted.instance));
+    }
     if !fixed.is_empty() {
         return Decision::Refuse(Problem::fields(Reason::InvalidField, fixed));
     }
     let fenced = wanted.resource_generation > 0 && wanted.resource_generation == known.resource_generation;
-    let changed = changed_fields(known, wanted);
+    let mut changed = changed_fields(known, wanted);
+    // What is done about drift is the team's to say as well, whose generations are others.
+    changed.retain(|field| field != DRIFT && !field.starts_with(&format!("{DRIFT}.")));
     if fenced && !changed.is_empty() {
         let say = "differs from what was accepted for the same resourceGeneration";
         let faults = changed.into_iter().map(|field| FieldError::new(field, say));
@@ -136,7 +169,7 @@ pub fn decide(existing: &ServiceInstance, wanted: &ServiceInstanceSpec) -> Decis
     Decision::Update
 }
 
-/// Changes of what is fixed when an instance is made.
+/// Changes of what is fixed when an instance is made, whatever its engine.
 fn fixed_faults(known: &InstanceSpec, wanted: &InstanceSpec) -> Vec<FieldError> {
     let mut faults = Vec::new();
     if known.engine != wanted.engine {
@@ -157,6 +190,33 @@ fn fixed_faults(known: &InstanceSpec, wanted: &InstanceSpec) -> Vec<FieldError> 
         faults.push(FieldError::new("spec.storage.size", say));
     }
     faults
+}
+
+/// Changes of what is fixed about a StatefulSet that is taken over: all of it once it is done, but that its pod template
+/// may still be replaced.
+fn adoption_faults(known: &ServiceInstanceSpec, wanted: &InstanceSpec) -> Option<FieldError> {
+    let fault = |field: &str, say: &str| Some(FieldError::new(field, say));
+    match (&known.instance.adopt, &wanted.adopt, &known.adopted) {
+        (None, Some(_), _) => fault("spec.adopt", "can be asked for at creation only"),
+        (Some(_), None, Some(_)) => fault("spec.adopt", "is fixed, since the StatefulSet was taken over"),
+        (Some(known), Some(wanted), Some(adopted)) => {
+            let free = |adopt: &AdoptSpec| AdoptSpec {
+                pod_template: PodTemplatePolicy::default(),
+                accept_plan: None,
+                ..adopt.clone()
+            };
+            if free(known) != free(wanted) {
+                let say =
+                    "is fixed, since the StatefulSet was taken over, but for podTemplate and acceptPlan";
+                fault("spec.adopt", say)
+            } else if adopted.is_replaced() && wanted.pod_template == PodTemplatePolicy::Keep {
+                fault("spec.adopt.podTemplate", "was replaced; there is no way back")
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
 }
 
 /// Paths of what differs between two requests, apart from the generation and the callback URL.

@@ -10,11 +10,14 @@ use kidp_core::deployment::DeploymentId;
 use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::DeletionPolicy;
 use kidp_core::problem::{FieldError, Problem, Reason};
+use kidp_core::wire::PlanAction;
+use kidp_provisioners::Registry;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::error::from_kube;
 use crate::record::{self, Decision};
+use crate::tombstones::Tombstones;
 
 const ATTEMPTS: usize = 4;
 
@@ -31,11 +34,21 @@ pub enum Taken {
     Stale,
 }
 
+/// What a request would be taken as.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// What it would do to the record.
+    pub action: PlanAction,
+    /// The record as it would be, where there is one already.
+    pub record: Option<ServiceInstance>,
+}
+
 /// One broker's records in its cluster.
 #[derive(Clone)]
 pub struct Records {
     client: Client,
     broker: String,
+    tombstones: Option<Tombstones>,
 }
 
 /// Parameters of every write.
@@ -52,7 +65,15 @@ impl Records {
         Self {
             client,
             broker: broker.into(),
+            tombstones: None,
         }
+    }
+
+    /// The same, with a memory of what was removed.
+    #[must_use]
+    pub fn with_tombstones(mut self, tombstones: Tombstones) -> Self {
+        self.tombstones = Some(tombstones);
+        self
     }
 
     fn api(&self, namespace: Option<&str>) -> Api<ServiceInstance> {
@@ -102,10 +123,16 @@ impl Records {
     }
 
     /// Records a request durably, or says why not.
-    pub async fn accept(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<Taken, Problem> {
+    pub async fn accept(
+        &self,
+        registry: &Registry,
+        namespace: &str,
+        wanted: &ServiceInstanceSpec,
+    ) -> Result<Taken, Problem> {
         let doing = "recording a request";
         let api = self.api(Some(namespace));
         self.refuse_taken_name(namespace, wanted).await?;
+        self.refuse_entombed(doing, wanted).await?;
         let fresh = record::new(namespace, wanted.clone());
         for _ in 0..ATTEMPTS {
             match api.create(&post_params(), &fresh).await {
@@ -118,7 +145,8 @@ impl Records {
             let Some(existing) = existing.map_err(|e| from_kube(doing, &e))? else {
                 continue;
             };
-            match record::decide(&existing, wanted) {
+            let wanted = &record::pinned(&existing, wanted);
+            match record::decide(registry, &existing, wanted) {
                 Decision::Same => return Ok(Taken::Unchanged),
                 Decision::Stale => return Ok(Taken::Stale),
                 Decision::Refuse(problem) => return Err(problem),
@@ -138,6 +166,80 @@ impl Records {
             }
         }
         Err(contended())
+    }
+
+    /// What [`Records::accept`] would make of a request, with the refusals that it would meet; nothing is written.
+    pub async fn preview(
+        &self,
+        registry: &Registry,
+        namespace: &str,
+        wanted: &ServiceInstanceSpec,
+    ) -> Result<Preview, Problem> {
+        let doing = "planning a request";
+        self.refuse_taken_name(namespace, wanted).await?;
+        self.refuse_entombed(doing, wanted).await?;
+        let api = self.api(Some(namespace));
+        let existing = api.get_opt(wanted.deployment_id.as_str()).await;
+        let Some(existing) = existing.map_err(|e| from_kube(doing, &e))? else {
+            return Ok(Preview {
+                action: PlanAction::Create,
+                record: None,
+            });
+        };
+        let wanted = &record::pinned(&existing, wanted);
+        let action = match record::decide(registry, &existing, wanted) {
+            Decision::Same => PlanAction::Unchanged,
+            Decision::Stale => PlanAction::Stale,
+            Decision::Update => PlanAction::Update,
+            Decision::Refuse(problem) => return Err(problem),
+        };
+        Ok(Preview {
+            action,
+            record: Some(updated(existing, wanted)),
+        })
+    }
+
+    /// Refuses a resource whose instance was removed for good.
+    async fn refuse_entombed(&self, doing: &str, wanted: &ServiceInstanceSpec) -> Result<(), Problem> {
+        let Some(tombstones) = &self.tombstones else {
+            return Ok(());
+        };
+        let covers = tombstones.covers(wanted).await;
+        if covers.map_err(|e| from_kube(doing, &e))? {
+            let say = "this resource's instance was removed for good";
+            let fault = FieldError::new("resourceUid", say);
+            return Err(Problem::fields(Reason::Gone, vec![fault]));
+        }
+        Ok(())
+    }
+
+    /// Records a new deployment durably; `false` when there is a record of it already, which stays as it is.
+    pub async fn create(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<bool, Problem> {
+        self.refuse_taken_name(namespace, wanted).await?;
+        let fresh = record::new(namespace, wanted.clone());
+        match self.api(Some(namespace)).create(&post_params(), &fresh).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+            Err(error) => Err(from_kube("recording a request", &error)),
+        }
+    }
+
+    /// Gives a record a new spec, if it has not changed since it was read; `false` when it has.
+    pub async fn replace(
+        &self,
+        existing: ServiceInstance,
+        wanted: &ServiceInstanceSpec,
+    ) -> Result<bool, Problem> {
+        let api = self.api(existing.metadata.namespace.as_deref());
+        let name = existing.name_any();
+        match api
+            .replace(&name, &post_params(), &updated(existing, wanted))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(false),
+            Err(error) => Err(from_kube("recording a change", &error)),
+        }
     }
 
     /// Refuses a name that another resource of the kind holds in the namespace.
@@ -177,6 +279,18 @@ impl Records {
         }
     }
 
+    /// Remembers, before a removal, that the deployment is never to be made again: a request for it that was delayed on
+    /// its way is refused from here on.
+    pub async fn entomb(&self, id: &DeploymentId) -> Result<(), Problem> {
+        match &self.tombstones {
+            Some(tombstones) => {
+                let set = tombstones.set(id).await;
+                set.map_err(|e| from_kube("remembering a removal", &e))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Starts the removal of a deployment. `false` when there is none.
     pub async fn delete(
         &self,
@@ -186,29 +300,15 @@ impl Records {
     ) -> Result<bool, Problem> {
         let doing = "removing a deployment";
         for _ in 0..ATTEMPTS {
-            let Some(mut found) = self.find(id, namespace).await? else {
+            let Some(found) = self.find(id, namespace).await? else {
                 return Ok(false);
             };
             if record::is_deleting(&found) {
                 return Ok(true);
             }
             let api = self.api(found.metadata.namespace.as_deref());
-            if let Some(policy) = policy.filter(|p| *p != found.spec.instance.deletion_policy) {
-                found.spec.instance.deletion_policy = policy;
-                match api.replace(id.as_str(), &post_params(), &found).await {
-                    Ok(replaced) => found = replaced,
-                    Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-                        continue;
-                    }
-                    Err(error) => return Err(from_kube(doing, &error)),
-                }
-            }
-            let params = DeleteParams::background().preconditions(Preconditions {
-                uid: found.metadata.uid,
-                resource_version: found.metadata.resource_version,
-            });
-            match api.delete(id.as_str(), &params).await {
-                Ok(_) => return Ok(true),
+            match delete_as_seen(&api, found, policy).await {
+                Ok(()) => return Ok(true),
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
                 Err(error) => return Err(from_kube(doing, &error)),
             }
@@ -223,12 +323,31 @@ impl Records {
     }
 }
 
+/// Deletes a record, if it has not changed since it was read, by this policy or its own.
+pub(crate) async fn delete_as_seen(
+    api: &Api<ServiceInstance>,
+    mut seen: ServiceInstance,
+    policy: Option<DeletionPolicy>,
+) -> kube::Result<()> {
+    let name = seen.name_any();
+    if let Some(policy) = policy.filter(|p| *p != seen.spec.instance.deletion_policy) {
+        seen.spec.instance.deletion_policy = policy;
+        seen = api.replace(&name, &post_params(), &seen).await?;
+    }
+    let params = DeleteParams::background().preconditions(Preconditions {
+        uid: seen.metadata.uid,
+        resource_version: seen.metadata.resource_version,
+    });
+    api.delete(&name, &params).await.map(|_| ())
+}
+
 fn updated(mut existing: ServiceInstance, wanted: &ServiceInstanceSpec) -> ServiceInstance {
     existing.labels_mut().extend(record::record_labels(wanted));
     existing.spec = wanted.clone();
     existing
 }
 
-fn contended() -> Problem {
-    Problem::new(Reason::Unavailable, "the record keeps changing; try again")
+/// The record changes whenever it is looked at.
+pub(crate) fn contended() -> Problem {
+    Problem::new(Reason::ConcurrencyError, "the record keeps changing; try again")
 }

@@ -1,5 +1,9 @@
 //! What the tests of several modules start from.
 
+mod store;
+
+pub use store::ObjectStore;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +16,20 @@ use kidp_core::problem::FieldError;
 use kidp_provisioners::manifests::BuildError;
 use kidp_provisioners::observe::Observed;
 use kidp_provisioners::{
-    Capabilities, Connection, Credentials, Instance, Manifests, Prepared, Provisioner, Readiness, Registry,
+    ApplyError, Capabilities, ClusterFeatures, Connection, Credentials, Instance, Manifests, Plan, Prepared,
+    Provisioner, Readiness, Registry,
 };
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::auth::ApiKeys;
+use crate::auth::{Access, Authenticator};
+use crate::bindings::Bindings;
+use crate::features::Features;
+use crate::rate_limit::RateLimits;
 use crate::records::Records;
-use crate::{Broker, record};
+use crate::{Broker, Reachability, record};
 
 /// An engine that refuses version 1 and builds nothing.
 struct Fake;
@@ -63,6 +71,10 @@ impl Provisioner for Fake {
         unreachable!("no test builds")
     }
 
+    async fn plan(&self, _: &Client, _: &Instance) -> Result<Plan, ApplyError> {
+        Ok(Plan::default())
+    }
+
     fn readiness(&self, _: &Instance, _: &Observed) -> Readiness {
         Readiness::Ready
     }
@@ -91,7 +103,13 @@ pub fn request_json() -> Value {
 /// The spec of its record.
 pub fn spec() -> ServiceInstanceSpec {
     let request = serde_json::from_value(request_json()).unwrap();
-    let admitted = crate::admit::admit("eu", &registry(), &UrlPolicy::default(), request);
+    let admitted = crate::admit::admit(
+        "eu",
+        &registry(),
+        ClusterFeatures::default(),
+        &UrlPolicy::default(),
+        request,
+    );
     admitted.unwrap().1
 }
 
@@ -144,11 +162,18 @@ pub fn broker(client: Client) -> Broker {
     Broker {
         name: "eu".to_owned(),
         records: Records::new(client.clone(), "eu"),
+        bindings: Bindings::new(client.clone(), "eu"),
         client,
         registry: registry(),
+        features: Features::fixed(ClusterFeatures::default()),
         callback_urls: UrlPolicy::new(&["http://operator:9090/v1/callback"]).unwrap(),
-        public_key: SigningKey::from_seed(&[1; 32]).public(),
-        api_keys: ApiKeys::default(),
+        keys: SigningKey::from_seed(&[1; 32]).into(),
+        access: Access {
+            authenticator: Authenticator::default(),
+            policy: None,
+            limits: RateLimits::new(0),
+        },
+        reachability: Reachability::default(),
         in_flight: Semaphore::new(8),
         request_timeout: Duration::from_millis(500),
     }

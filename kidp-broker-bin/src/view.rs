@@ -19,9 +19,14 @@ pub fn phase(record: &ServiceInstance) -> Phase {
         return Phase::Deleting;
     }
     match &record.status {
-        Some(status) if is_current(record, status) && status.phase != Phase::Pending => status.phase,
+        Some(status) if is_current(record, status) => status.phase,
         _ => Phase::Provisioning,
     }
+}
+
+/// Whether an instance of this phase serves its clients.
+pub const fn is_usable(phase: Phase) -> bool {
+    matches!(phase, Phase::Ready | Phase::DriftDetected)
 }
 
 /// The answer of `/v1/status`.
@@ -37,6 +42,9 @@ pub fn status(record: &ServiceInstance) -> DeploymentStatus {
         phase: phase(record),
         resource_generation: spec.resource_generation,
         observed_generation: status.resource_generation,
+        changes: status
+            .changes
+            .filter(|changes| changes.generation == spec.resource_generation && !changes.is_empty()),
         spec: spec.instance.clone(),
         message: status.message.filter(|_| current),
         error: status.error.filter(|_| current),
@@ -55,6 +63,8 @@ pub struct Live {
     pub actual_spec: Value,
     /// What differs from what was applied, a line a field.
     pub drift: Vec<String>,
+    /// What could not be compared, a line an object.
+    pub unknown: Vec<String>,
 }
 
 /// An entry of `/v1/resources`.
@@ -66,12 +76,16 @@ pub fn resource(record: &ServiceInstance, live: Live) -> ResourceView {
         resource_name: status.resource_name,
         namespace: status.namespace,
         team: record.spec.team.clone(),
+        resource_uid: Some(record.spec.resource_uid.clone()).filter(|uid| !uid.is_empty()),
+        requested_by: record.spec.requested_by.clone(),
         phase: status.phase,
+        changes: status.changes,
         health_status: live.health.unwrap_or(health_of(status.phase)),
         actual_spec: live.actual_spec,
         desired_spec: status.spec,
         drift_detected: !live.drift.is_empty(),
         drift_details: live.drift,
+        drift_unknown: live.unknown,
         resource_usage: None,
         estimated_monthly_cost: None,
         endpoint: status.endpoint,

@@ -7,16 +7,15 @@
 use std::time::Duration;
 
 use kidp_core::crd::ServiceInstance;
-use kidp_core::group::{BROKER_FIELD_MANAGER, SERVICE_INSTANCE_FINALIZER};
+use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
 use kidp_provisioners::provisioner::Deprovisioned;
-use kube::api::{Patch, PatchParams};
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt as _};
-use serde_json::json;
 
 use super::dereference::dereference;
 use super::status::{self, Verdict};
-use super::{Context, POLL_FAILED, ReconcileError, key};
+use super::{Context, POLL_FAILED, ReconcileError, key, write};
+use crate::bindings::{self, Bindings};
 
 /// When a removal under way is looked at again.
 const POLL: Duration = Duration::from_millis(500);
@@ -35,11 +34,14 @@ pub async fn cleanup(record: &ServiceInstance, context: &Context) -> Result<Acti
         context.memory.forget(&key(record));
         return Ok(Action::await_change());
     }
-    let subject = match dereference(record, &context.registry) {
+    let subject = match dereference(record, &context.registry, context.features.current()) {
         Ok(subject) => subject,
         // Objects whose engine this broker does not know cannot be removed by it; an operator of it must act.
         Err(refusal) => return report(record, context, &refusal).await,
     };
+    if let Some(waiting) = bindings_first(record, context).await? {
+        return Ok(waiting);
+    }
     let policy = record.spec.instance.deletion_policy;
     match subject
         .provisioner
@@ -47,22 +49,47 @@ pub async fn cleanup(record: &ServiceInstance, context: &Context) -> Result<Acti
         .await?
     {
         Deprovisioned::InProgress(left) => {
-            let since = context.memory.unsettled(&key(record), true);
             tracing::debug!(id = record.name_any(), ?left, "removal under way");
-            if since < SLOW {
-                return Ok(Action::requeue(POLL));
-            }
-            let say = Verdict::Progressing(format!("waiting for the removal of {}", left.join(", ")));
-            report(record, context, &say).await?;
-            Ok(Action::requeue(SLOW_POLL))
+            wait_for(record, context, &left.join(", ")).await
         }
         Deprovisioned::Done => {
-            release(record, context).await?;
+            if write::release(&context.client, record, SERVICE_INSTANCE_FINALIZER).await? {
+                tracing::info!(id = record.name_any(), "removed");
+            }
             context.memory.forget(&key(record));
+            context.fights.forget(&key(record));
             context.outbox.farewell(record);
             Ok(Action::await_change())
         }
     }
+}
+
+/// Removes the bindings of the instance before it: with data that stays, a login would stay too. What to do meanwhile,
+/// while there are any.
+async fn bindings_first(
+    record: &ServiceInstance,
+    context: &Context,
+) -> Result<Option<Action>, ReconcileError> {
+    let bindings = Bindings::new(context.client.clone(), context.broker.as_str());
+    let left = bindings.list(record).await.map_err(Box::new)?;
+    if left.is_empty() {
+        return Ok(None);
+    }
+    for binding in left.iter().filter(|binding| !bindings::is_deleting(binding)) {
+        bindings.delete(record, binding).await.map_err(Box::new)?;
+    }
+    let waiting = wait_for(record, context, &format!("{} bindings", left.len())).await?;
+    Ok(Some(waiting))
+}
+
+/// When to look again at what is being removed; it is told once it takes long.
+async fn wait_for(record: &ServiceInstance, context: &Context, left: &str) -> Result<Action, ReconcileError> {
+    if context.memory.unsettled(&key(record), true) < SLOW {
+        return Ok(Action::requeue(POLL));
+    }
+    let say = Verdict::Progressing(format!("waiting for the removal of {left}"));
+    report(record, context, &say).await?;
+    Ok(Action::requeue(SLOW_POLL))
 }
 
 /// Says in the status why the record is still there; the API shows its phase as `Deleting` all the same.
@@ -78,36 +105,8 @@ async fn report(
         },
         ..record.clone()
     };
-    if let Some(next) = status::next(&quiet, verdict, jiff::Timestamp::now(), SLOW) {
+    if let Some(next) = status::next(&quiet, verdict, None, context.clock.now(), SLOW) {
         status::write(&context.client, record, next).await?;
     }
     Ok(Action::requeue(POLL_FAILED))
-}
-
-/// Takes the finalizer off, if the record has not changed since it was read.
-async fn release(record: &ServiceInstance, context: &Context) -> Result<(), ReconcileError> {
-    let namespace = record.namespace().unwrap_or_default();
-    let api: Api<ServiceInstance> = Api::namespaced(context.client.clone(), &namespace);
-    let others: Vec<_> = record
-        .finalizers()
-        .iter()
-        .filter(|f| *f != SERVICE_INSTANCE_FINALIZER)
-        .collect();
-    let patch = json!({"metadata": {"resourceVersion": record.resource_version(), "finalizers": others}});
-    let params = PatchParams {
-        field_manager: Some(BROKER_FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    match api
-        .patch(&record.name_any(), &params, &Patch::Merge(&patch))
-        .await
-    {
-        Ok(_) => {
-            tracing::info!(id = record.name_any(), "removed");
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Err(ReconcileError::Stale),
-        Err(error) => Err(Box::new(error).into()),
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kidp_core::crd::ServiceInstance;
-use kidp_provisioners::{Instance, Provisioner, Registry};
+use kidp_provisioners::{ClusterFeatures, Instance, Provisioner, Registry};
 
 use super::status::Verdict;
 use crate::{admit, record};
@@ -17,11 +17,15 @@ pub struct Subject {
 }
 
 /// The subject of a record; a refusal if the broker has no provisioner for it, as after a downgrade.
-pub fn dereference(record: &ServiceInstance, registry: &Registry) -> Result<Subject, Verdict> {
+pub fn dereference(
+    record: &ServiceInstance,
+    registry: &Registry,
+    features: ClusterFeatures,
+) -> Result<Subject, Verdict> {
     let (kind, engine) = (record.spec.resource_type, record.spec.instance.engine);
     match registry.get(kind, engine) {
         Some(provisioner) => Ok(Subject {
-            instance: record::instance_of(record),
+            instance: record::instance_of(record, features),
             provisioner: provisioner.clone(),
         }),
         None => Err(Verdict::Failed {

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_mins(2);
@@ -55,6 +57,15 @@ impl Memory {
         }
         let entry = entries.entry(key.to_owned()).or_default();
         entry.unsettled_since.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// How long the record has been unsettled, if it is.
+    pub fn age(&self, key: &str) -> Option<Duration> {
+        let entries = self.entries();
+        entries
+            .get(key)?
+            .unsettled_since
+            .map(|since: Instant| since.elapsed())
     }
 
     /// Forgets a record that is gone.

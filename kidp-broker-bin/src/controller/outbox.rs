@@ -23,12 +23,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Metrics;
 use crate::records::post_params;
 
 /// Most callbacks that are being sent at once.
 const SENDING: usize = 16;
 /// Tries at removing an acknowledged entry from a record that keeps changing.
 const REMOVALS: usize = 5;
+/// Longest wait for one answer of the API server.
+const API_TIMEOUT: Duration = Duration::from_secs(10);
 /// Finished callbacks that are remembered, and for how long: longer than the controller's view of a record lags.
 const FINISHED: usize = 10_000;
 const FINISHED_FOR: Duration = Duration::from_mins(2);
@@ -47,6 +50,7 @@ pub struct Outbox {
     client: Client,
     sender: Sender,
     allowed: UrlPolicy,
+    metrics: Metrics,
     places: Semaphore,
     ids: Mutex<Ids>,
     tasks: TaskTracker,
@@ -55,11 +59,18 @@ pub struct Outbox {
 
 impl Outbox {
     /// An outbox that starts nothing new once `shutdown` is cancelled.
-    pub fn new(client: Client, sender: Sender, allowed: UrlPolicy, shutdown: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        sender: Sender,
+        allowed: UrlPolicy,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             client,
             sender,
             allowed,
+            metrics,
             places: Semaphore::new(SENDING),
             ids: Mutex::new(Ids {
                 running: HashSet::new(),
@@ -70,6 +81,10 @@ impl Outbox {
         })
     }
 
+    fn now(&self) -> jiff::Timestamp {
+        self.sender.clock().now()
+    }
+
     fn ids(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,7 +92,7 @@ impl Outbox {
     /// Sees to it that the record's waiting callback, if there is one, is being sent.
     pub fn ensure(self: &Arc<Self>, record: &ServiceInstance) {
         let Some(id) = waiting(record) else { return };
-        if self.shutdown.is_cancelled() || !self.ids().begin(&id) {
+        if self.shutdown.is_cancelled() || !self.ids().begin(&id, self.now()) {
             return;
         }
         let (outbox, record) = (self.clone(), record.clone());
@@ -86,7 +101,7 @@ impl Outbox {
                 finished = outbox.deliver(record, &id) => finished,
                 () = outbox.shutdown.cancelled() => false,
             };
-            outbox.ids().end(&id, finished);
+            outbox.ids().end(&id, finished, outbox.now());
         });
     }
 
@@ -96,7 +111,7 @@ impl Outbox {
         let id = format!("msg-{}", short_hash(&parts, 32));
         let (outbox, record) = (self.clone(), record.clone());
         self.tasks.spawn(async move {
-            let callback = compose(&record, CallbackPhase::Deleted, jiff::Timestamp::now());
+            let callback = compose(&record, CallbackPhase::Deleted, outbox.now());
             let outcome = outbox.send(&record, &id, &callback).await;
             tracing::debug!(?outcome, deployment = %record.spec.deployment_id, "farewell");
         });
@@ -119,11 +134,11 @@ impl Outbox {
                 return finished;
             }
             rounds += 1;
-            let pause = backoff(rounds, rand::random());
+            let pause = backoff(rounds, spread(id, rounds));
             let deployment = &record.spec.deployment_id;
             tracing::warn!(%deployment, rounds, pause_s = pause.as_secs(), "callback not acknowledged");
             tokio::time::sleep(pause).await;
-            match self.api(&record).get_opt(&record.name_any()).await {
+            match timed(self.api(&record).get_opt(&record.name_any())).await {
                 Ok(Some(latest)) => record = latest,
                 Ok(None) => return true,
                 Err(error) => tracing::debug!(%error, "the record cannot be read; sending what is known"),
@@ -157,11 +172,18 @@ impl Outbox {
             Ok(url) => url,
             Err(fault) => {
                 tracing::warn!(deployment = %record.spec.deployment_id, %fault, "callback not sent");
+                self.metrics.called_back("not_sent");
                 return None;
             }
         };
         let _place = self.places.acquire().await.ok()?;
-        Some(self.sender.send_round(&url, id, callback).await)
+        let outcome = self.sender.send_round(&url, id, callback).await;
+        self.metrics.called_back(match &outcome {
+            Outcome::Acknowledged => "acknowledged",
+            Outcome::Rejected(_) => "rejected",
+            Outcome::Unreachable(_) => "unreachable",
+        });
+        Some(outcome)
     }
 
     /// Removes an entry; answers whether it is gone.
@@ -173,15 +195,14 @@ impl Outbox {
                 return true;
             };
             outbox.retain(|entry| entry.id != id);
-            match api
-                .replace_subresource("status", &record.name_any(), &post_params(), &record)
-                .await
-            {
+            let name = record.name_any();
+            let params = post_params();
+            match timed(api.replace_subresource("status", &name, &params, &record)).await {
                 Ok(_) => return true,
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(error) => tracing::debug!(%error, "an acknowledged callback cannot be removed"),
             }
-            match api.get_opt(&record.name_any()).await {
+            match timed(api.get_opt(&record.name_any())).await {
                 Ok(Some(latest)) => record = latest,
                 Ok(None) => return true,
                 Err(error) => tracing::debug!(%error, "the record cannot be read"),
@@ -199,15 +220,28 @@ impl Outbox {
     }
 }
 
+/// Waits for the API server's answer, not for as long as its client would: an acknowledged callback stays until then.
+async fn timed<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let answer = tokio::time::timeout(API_TIMEOUT, call).await;
+    answer.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
+}
+
+/// Where in its jitter a callback's pause is, from 0 to 1. Callbacks differ by their ids, so they are spread as by chance,
+/// and a run that is repeated is the same run.
+fn spread(id: &str, rounds: u32) -> f64 {
+    let hash = short_hash(&[id, &rounds.to_string()], 8);
+    u32::from_str_radix(&hash, 16).map_or(0.0, |part| f64::from(part) / f64::from(u32::MAX))
+}
+
 impl Ids {
-    fn begin(&mut self, id: &str) -> bool {
-        !self.finished.contains(id, jiff::Timestamp::now()) && self.running.insert(id.to_owned())
+    fn begin(&mut self, id: &str, now: jiff::Timestamp) -> bool {
+        !self.finished.contains(id, now) && self.running.insert(id.to_owned())
     }
 
-    fn end(&mut self, id: &str, finished: bool) {
+    fn end(&mut self, id: &str, finished: bool, now: jiff::Timestamp) {
         self.running.remove(id);
         if finished {
-            self.finished.is_first(id, jiff::Timestamp::now());
+            self.finished.is_first(id, now);
         }
     }
 }

@@ -6,27 +6,34 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kidp_core::conditions::{self, Statement};
-use kidp_core::crd::{LocalRef, OutboxEntry, Phase, ServiceInstance, ServiceInstanceStatus};
+use kidp_core::crd::{DriftStatus, LocalRef, OutboxEntry, Phase, ServiceInstance, ServiceInstanceStatus};
 use kidp_core::names::short_hash;
+use kidp_drift::Change;
 use kidp_provisioners::Connection;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 
-use super::ReconcileError;
-use crate::records::post_params;
+use super::sync::{self, Report, Why};
+use super::{ReconcileError, write};
 use crate::view;
 
 /// How long an instance may be on its way before its status says so.
 pub const GRACE: Duration = Duration::from_secs(10);
 
 const MAX_MESSAGE: usize = 1024;
+/// Most lines on drift.
+const MAX_DETAILS: usize = 20;
+/// Longest of them, in bytes.
+const MAX_DETAIL: usize = 300;
 
 /// How far an instance is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Usable, here.
     Ready(Connection),
+    /// Nothing was done for it yet; the message says why.
+    Queued(String),
     /// On its way; the message says what is missing.
     Progressing(String),
     /// It will not get there without help.
@@ -43,6 +50,7 @@ pub enum Verdict {
 pub fn next(
     record: &ServiceInstance,
     verdict: &Verdict,
+    report: Option<&Report>,
     now: jiff::Timestamp,
     unsettled: Duration,
 ) -> Option<ServiceInstanceStatus> {
@@ -51,6 +59,11 @@ pub fn next(
     }
     let previous = record.status.clone().unwrap_or_default();
     let mut next = speak(record, &previous, verdict, now);
+    if let Some(report) = report {
+        tell_drift(record, verdict, report, &mut next, now);
+    } else {
+        next.conditions.extend(known_sync(&previous));
+    }
     next.conditions = conditions::carry_over(&previous.conditions, next.conditions);
     if is_news(record, &previous, &next) {
         next.outbox = vec![entry(record, next.phase, now)];
@@ -70,11 +83,16 @@ fn speak(
         observed_generation: record.metadata.generation,
         message: None,
         error: None,
+        changes: previous
+            .changes
+            .filter(|changes| changes.generation == record.spec.resource_generation),
         ..previous.clone()
     };
     match verdict {
         Verdict::Ready(connection) => {
             status.phase = Phase::Ready;
+            status.applied = Some(sync::fingerprint(record));
+            status.changes = None;
             status.endpoint = Some(connection.host.clone());
             status.port = Some(connection.port);
             status.connection_secret_ref = Some(LocalRef {
@@ -83,6 +101,12 @@ fn speak(
             });
             let say = Statement::new("Provisioned", "the instance answers");
             status.conditions = conditions::ready(&say, generation, now);
+        }
+        Verdict::Queued(message) => {
+            status.phase = Phase::Pending;
+            let say = Statement::new("Queued", bounded(message));
+            status.message = Some(say.message.clone());
+            status.conditions = conditions::reconciling(&say, generation, now);
         }
         Verdict::Progressing(message) => {
             status.phase = Phase::Provisioning;
@@ -101,6 +125,96 @@ fn speak(
     status
 }
 
+/// What was said last of drift: it holds until it is looked for again.
+fn known_sync(previous: &ServiceInstanceStatus) -> Option<Condition> {
+    let mut known = previous.conditions.iter();
+    known.find(|c| c.type_ == conditions::IN_SYNC).cloned()
+}
+
+/// Adds what is known of drift. An instance that is usable and not as it was asked for says so by its phase.
+fn tell_drift(
+    record: &ServiceInstance,
+    verdict: &Verdict,
+    report: &Report,
+    status: &mut ServiceInstanceStatus,
+    now: jiff::Timestamp,
+) {
+    let details: Vec<_> = report.lines().chain(report.unknown.iter().cloned()).collect();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    status.drift = (!details.is_empty()).then(|| DriftStatus {
+        left: count(report.left.len()),
+        unknown: count(report.unknown.len()),
+        details: details
+            .iter()
+            .take(MAX_DETAILS)
+            .map(|line| cut(line, MAX_DETAIL))
+            .collect(),
+    });
+    let is_in_sync = match (report.left.is_empty(), report.unknown.is_empty()) {
+        (false, _) => Some(false),
+        (true, false) => None,
+        (true, true) => Some(true),
+    };
+    let say = match is_in_sync {
+        Some(true) => Statement::new("InSync", "the cluster holds what was applied"),
+        Some(false) => Statement::new(
+            reason(report),
+            bounded(&summary("changed and left", report.left.len(), &details)),
+        ),
+        None => Statement::new(
+            "Unseen",
+            bounded(&summary("cannot be seen", details.len(), &details)),
+        ),
+    };
+    let generation = record.metadata.generation.unwrap_or_default();
+    if is_in_sync == Some(false) {
+        let is_usable = matches!(verdict, Verdict::Ready(_));
+        if is_usable {
+            status.phase = Phase::DriftDetected;
+        }
+        // What the instance lacks may be what somebody took away.
+        status.message = Some(match status.message.take().filter(|_| !is_usable) {
+            Some(message) => bounded(&format!("{message}; {}", say.message)),
+            None => say.message.clone(),
+        });
+    }
+    status
+        .conditions
+        .push(conditions::in_sync(is_in_sync, &say, generation, now));
+}
+
+/// What a status begins to tell of what is left, against the one that the record has. Of more than a status has lines for,
+/// only how many there are is known.
+pub fn newly_left<'a>(record: &ServiceInstance, report: &'a Report) -> impl Iterator<Item = &'a Change> {
+    let told = record.status.as_ref().and_then(|status| status.drift.clone());
+    let told = told.unwrap_or_default();
+    let lines = report.lines().zip(&report.left).enumerate();
+    lines.filter_map(move |(at, (line, (change, _)))| {
+        let is_known = if at < MAX_DETAILS {
+            told.details.contains(&cut(&line, MAX_DETAIL))
+        } else {
+            usize::try_from(told.left).is_ok_and(|left| at < left)
+        };
+        (!is_known).then_some(change)
+    })
+}
+
+fn reason(report: &Report) -> &'static str {
+    let any = |is: fn(&Why) -> bool| report.left.iter().any(|(_, why)| is(why));
+    if any(|why| matches!(why, Why::Fight(_))) {
+        "RemediationStopped"
+    } else if any(|why| matches!(why, Why::Window(_))) {
+        "AwaitingMaintenanceWindow"
+    } else {
+        "DriftDetected"
+    }
+}
+
+fn summary(what: &str, number: usize, details: &[String]) -> String {
+    let some: Vec<_> = details.iter().take(3).map(|line| cut(line, MAX_DETAIL)).collect();
+    format!("{what} ({number}): {}", some.join("; "))
+}
+
 /// Whether the operator is told: once for every phase, reason and generation. That an instance is on its way is
 /// news only where it has been usable before.
 fn is_news(record: &ServiceInstance, previous: &ServiceInstanceStatus, next: &ServiceInstanceStatus) -> bool {
@@ -113,8 +227,9 @@ fn is_news(record: &ServiceInstance, previous: &ServiceInstanceStatus, next: &Se
         )
     };
     let repeats = view::is_current(record, previous) && gist(previous) == gist(next);
-    let first_progress = next.phase == Phase::Provisioning && previous.phase != Phase::Ready;
-    record.spec.callback_url.is_some() && !repeats && !first_progress
+    let first_progress = next.phase == Phase::Provisioning && !view::is_usable(previous.phase);
+    let queued = next.phase == Phase::Pending;
+    record.spec.callback_url.is_some() && !repeats && !first_progress && !queued
 }
 
 fn entry(record: &ServiceInstance, phase: Phase, now: jiff::Timestamp) -> OutboxEntry {
@@ -132,14 +247,14 @@ fn entry(record: &ServiceInstance, phase: Phase, now: jiff::Timestamp) -> Outbox
 }
 
 fn bounded(message: &str) -> String {
-    if message.len() <= MAX_MESSAGE {
+    cut(message, MAX_MESSAGE)
+}
+
+fn cut(message: &str, limit: usize) -> String {
+    if message.len() <= limit {
         return message.to_owned();
     }
-    let mut end = MAX_MESSAGE;
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &message[..end])
+    format!("{}…", &message[..message.floor_char_boundary(limit)])
 }
 
 /// Writes the status, if the record has not changed since it was read.
@@ -148,21 +263,10 @@ pub async fn write(
     record: &ServiceInstance,
     next: ServiceInstanceStatus,
 ) -> Result<ServiceInstance, ReconcileError> {
-    let namespace = record.namespace().unwrap_or_default();
-    let api: Api<ServiceInstance> = Api::namespaced(client.clone(), &namespace);
     let mut changed = record.clone();
     tracing::info!(id = record.name_any(), phase = ?next.phase, error = next.error, message = next.message, "status");
     changed.status = Some(next);
-    match api
-        .replace_subresource("status", &record.name_any(), &post_params(), &changed)
-        .await
-    {
-        Ok(written) => Ok(written),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-            Err(ReconcileError::Stale)
-        }
-        Err(error) => Err(Box::new(error).into()),
-    }
+    write::status(client, &changed).await
 }
 
 #[cfg(test)]

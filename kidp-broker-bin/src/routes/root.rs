@@ -13,12 +13,17 @@ use crate::Broker;
 const EXAMPLE_ID: &str = "deploy-0123456789abcdef0123456789abcdef";
 
 pub(super) async fn get(State(broker): State<Arc<Broker>>) -> Json<BrokerRoot> {
+    let features = broker.features.current();
     Json(BrokerRoot {
         service: "kidp-broker".to_owned(),
         name: broker.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        callback_public_key: broker.public_key.to_string(),
-        capabilities: broker.registry.iter().map(|p| p.catalog_entry()).collect(),
+        callback_public_key: broker.keys.public().to_string(),
+        capabilities: broker
+            .registry
+            .iter()
+            .map(|p| p.catalog_entry(features))
+            .collect(),
         endpoints: endpoints(),
         links: links(),
     })
@@ -39,7 +44,8 @@ fn endpoints() -> Vec<EndpointDoc> {
     });
     let deprovision = json!({"deploymentId": EXAMPLE_ID, "namespace": "shop", "deletionPolicy": "Retain"});
     let query = json!({"namespace": "shop", "resourceType": "Database"});
-    let resources = "/v1/resources?namespace=&resourceType=&resourceName=&deploymentId=";
+    let resources =
+        "/v1/resources?namespace=&resourceType=&resourceName=&deploymentId=&requestedBy=&detail=&after=";
     let status = format!("/v1/status?id={EXAMPLE_ID}");
     vec![
         doc("GET", "/", "This document", None),
@@ -49,6 +55,12 @@ fn endpoints() -> Vec<EndpointDoc> {
             "POST",
             "/v1/provision",
             "Make or change an instance",
+            Some(provision.clone()),
+        ),
+        doc(
+            "POST",
+            "/v1/plan",
+            "What the same request would change, without making it",
             Some(provision),
         ),
         doc("POST", "/v1/deprovision", "Remove an instance", Some(deprovision)),
@@ -65,6 +77,13 @@ fn endpoints() -> Vec<EndpointDoc> {
             Some(query),
         ),
         doc("GET", &status, "Where one deployment is", None),
+        doc("GET", "/openapi.json", "Every route as an OpenAPI document", None),
+        doc(
+            "GET",
+            "/v2/catalog",
+            "The catalog of the Open Service Broker API 2.17",
+            None,
+        ),
     ]
 }
 
@@ -74,9 +93,12 @@ fn links() -> BTreeMap<String, Link> {
         ("health", "/health"),
         ("readiness", "/readiness"),
         ("provision", "/v1/provision"),
+        ("plan", "/v1/plan"),
         ("deprovision", "/v1/deprovision"),
         ("resources", "/v1/resources"),
         ("status", "/v1/status"),
+        ("service-desc", "/openapi.json"),
+        ("catalog", "/v2/catalog"),
     ]
     .into_iter()
     .map(|(relation, href)| {

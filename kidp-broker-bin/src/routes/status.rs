@@ -9,6 +9,8 @@ use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::DeploymentStatus;
 use serde::Deserialize;
 
+use crate::auth::Caller;
+use crate::auth::policy::Verb;
 use crate::error::ApiError;
 use crate::extract::Query;
 use crate::{Broker, view};
@@ -21,10 +23,17 @@ pub(super) struct ById {
 
 pub(super) async fn get(
     State(broker): State<Arc<Broker>>,
+    caller: Caller,
     Query(ById { id }): Query<ById>,
 ) -> Result<Json<DeploymentStatus>, ApiError> {
     match broker.records.find(&id, None).await? {
-        Some(record) => Ok(Json(view::status(&record))),
+        Some(record) => {
+            caller.check(
+                Verb::Read,
+                record.metadata.namespace.as_deref().unwrap_or_default(),
+            )?;
+            Ok(Json(view::status(&record)))
+        }
         None => Err(unknown("id").into()),
     }
 }

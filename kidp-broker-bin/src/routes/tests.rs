@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::auth::ApiKeys;
+use crate::auth::api_keys::ApiKeys;
+use crate::reload::Live;
 use crate::testing::{broker, client, failure, list, record, request_json};
+
+mod plan;
+mod protocol;
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
@@ -218,7 +222,7 @@ async fn deprovision_deletes_what_it_saw_and_nothing_else() {
         .collect();
     assert_eq!(
         methods,
-        ["GET", "PUT", "DELETE"],
+        ["GET", "GET", "PUT", "DELETE"],
         "the policy is recorded before the deletion"
     );
 }
@@ -239,6 +243,16 @@ async fn resources_are_listed_and_queries_are_strict() {
     );
     let (status, _) = ask(post_json("/v1/resources", &json!({"resourceType": "Database"}))).await;
     assert_eq!(status, 200);
+    for request in [
+        get_path("/v1/resources?namespace=a%20b"),
+        post_json("/v1/resources", &json!({"namespace": "\u{fc}\u{1}"})),
+    ] {
+        let (status, body) = ask(request).await;
+        assert_eq!(
+            (status, body["details"][0]["field"].as_str()),
+            (422, Some("namespace"))
+        );
+    }
     let (status, body) = ask(get_path("/v1/resources?colour=red")).await;
     assert_eq!(
         (status, body["details"][0]["field"].as_str()),
@@ -283,10 +297,25 @@ async fn health_needs_no_cluster_and_readiness_does() {
 }
 
 #[tokio::test]
+async fn readiness_asks_the_cluster_once_for_many() {
+    let (client, calls) = accepting();
+    let app = app(Arc::new(broker(client)));
+    let asks = (0..20).map(|_| app.clone().oneshot(get_path("/readiness")));
+    let answers = futures::future::join_all(asks).await;
+    assert!(
+        answers
+            .iter()
+            .all(|a| a.as_ref().unwrap().status() == StatusCode::OK)
+    );
+    assert_eq!(calls.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn with_keys_every_route_but_the_probes_needs_one() {
     let guarded = |request: Request<Body>| {
         let mut broker = broker(accepting().0);
-        broker.api_keys = ApiKeys::parse("a-key-that-is-long").unwrap();
+        let keys = ApiKeys::parse(b"a-key-that-is-long").unwrap();
+        broker.access.authenticator.keys = Some(Live::fixed(keys));
         app(Arc::new(broker)).oneshot(request)
     };
     for (path, code) in [

@@ -40,7 +40,13 @@ async fn scene(status: u16) -> (MockServer, Arc<Outbox>, ServiceInstance, Writes
     });
     let sender = Sender::new(SigningKey::from_seed(&[1; 32]), "eu").unwrap();
     let allowed = UrlPolicy::new(&[receiver.uri()]).unwrap();
-    let outbox = Outbox::new(client, sender, allowed, CancellationToken::new());
+    let outbox = Outbox::new(
+        client,
+        sender,
+        allowed,
+        Metrics::default(),
+        CancellationToken::new(),
+    );
     (receiver, outbox, record, writes)
 }
 
@@ -108,4 +114,18 @@ fn the_farewell_carries_no_endpoint() {
         (callback.endpoint, callback.phase),
         (None, CallbackPhase::Deleted)
     );
+}
+
+#[test]
+fn pauses_of_many_callbacks_are_spread_and_those_of_one_are_the_same_again() {
+    let of = |number: u32| spread(&format!("msg-{number}"), 1);
+    let all: Vec<_> = (0..400).map(of).collect();
+    assert!(all.iter().all(|part| (0.0..=1.0).contains(part)));
+    for quarter in 0..4 {
+        let (from, to) = (f64::from(quarter) / 4.0, f64::from(quarter + 1) / 4.0);
+        let within = all.iter().filter(|part| (from..to).contains(*part)).count();
+        assert!((60..140).contains(&within), "{within} from {from}");
+    }
+    assert!((of(1) - of(1)).abs() < f64::EPSILON);
+    assert!((spread("msg-1", 1) - spread("msg-1", 2)).abs() > f64::EPSILON);
 }

@@ -1,0 +1,94 @@
+//! Instances by engine and phase, what is left of their drift, and callbacks that wait: counted in the records at each
+//! scrape.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use kidp_core::crd::ServiceInstance;
+use kube::runtime::reflector::Store;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::Labels;
+use crate::{record, view};
+
+/// The records of one broker.
+pub(super) struct Instances {
+    broker: String,
+    records: Arc<OnceLock<Store<ServiceInstance>>>,
+}
+
+impl fmt::Debug for Instances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instances")
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is counted in them.
+#[derive(Debug, Default)]
+struct Counts {
+    instances: Family<Labels<2>, Gauge>,
+    left: Family<Labels<1>, Gauge>,
+    unknown: Family<Labels<1>, Gauge>,
+    outbox: Gauge,
+}
+
+impl Instances {
+    pub(super) fn new(broker: &str, records: Arc<OnceLock<Store<ServiceInstance>>>) -> Self {
+        Self {
+            broker: broker.to_owned(),
+            records,
+        }
+    }
+
+    fn count(&self) -> Counts {
+        let counts = Counts::default();
+        let records = self.records.get().map(Store::state).unwrap_or_default();
+        for record in records.iter().filter(|r| record::belongs_to(&self.broker, r)) {
+            counts.add(record);
+        }
+        counts
+    }
+}
+
+impl Counts {
+    fn add(&self, record: &ServiceInstance) {
+        let engine = ("engine", record.spec.instance.engine.as_str());
+        let phase = ("phase", view::phase(record).as_str());
+        self.instances.get_or_create(&[engine, phase]).inc();
+        let Some(status) = &record.status else { return };
+        let (left, unknown) = status.drift.as_ref().map_or((0, 0), |d| (d.left, d.unknown));
+        self.left.get_or_create(&[engine]).inc_by(left.into());
+        self.unknown.get_or_create(&[engine]).inc_by(unknown.into());
+        self.outbox
+            .inc_by(i64::try_from(status.outbox.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Collector for Instances {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.count();
+        let gauge = MetricType::Gauge;
+        let say = "Instances, by engine and phase";
+        counts
+            .instances
+            .encode(encoder.encode_descriptor("instances", say, None, gauge)?)?;
+        let say = "Changes that are left and told at present";
+        counts
+            .left
+            .encode(encoder.encode_descriptor("drift_left", say, None, gauge)?)?;
+        let say = "Objects that cannot be compared at present";
+        counts
+            .unknown
+            .encode(encoder.encode_descriptor("drift_unknown_objects", say, None, gauge)?)?;
+        let say = "Callbacks that wait for their acknowledgement";
+        counts
+            .outbox
+            .encode(encoder.encode_descriptor("outbox_entries", say, None, gauge)?)
+    }
+}
