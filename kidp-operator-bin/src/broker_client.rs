@@ -1,14 +1,22 @@
 //! Typed client of a broker's HTTP API.
 //!
 //! Every exchange has a timeout, every answer a bound, and no redirect is followed. Errors tell what to do: wait
-//! and try again, or stop because the same request would be refused again. They hold neither the key nor the
+//! and try again, or stop because the same request would be refused again. They hold neither the token nor the
 //! URL, so they can go into a log or a status.
+//!
+//! A broker that says for how long it wants to be left alone (429 with `Retry-After`) is: until then no client that shares
+//! the [`Pause`] sends anything.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use kidp_callback::http::{ExchangeError, Http};
 use kidp_core::deployment::DeploymentId;
 use kidp_core::problem::{Problem, Reason};
-use kidp_core::wire::{Accepted, BrokerRoot, DeploymentStatus, DeprovisionRequest, ProvisionRequest};
+use kidp_core::wire::{
+    Accepted, BrokerRoot, DeploymentStatus, DeprovisionRequest, ProvisionRequest, ResourceList, ResourceQuery,
+};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,20 +26,39 @@ use url::Url;
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// A key that is sent, and never shown.
-#[derive(Clone)]
-pub struct ApiKey(String);
+/// Longest that a broker is left alone because it says so.
+const MAX_PAUSE: Duration = Duration::from_mins(2);
 
-impl ApiKey {
-    /// A key.
-    pub fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
+/// A key or token that is sent, and never shown.
+#[derive(Clone)]
+pub struct Bearer(String);
+
+impl Bearer {
+    /// A key or token.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 }
 
-impl std::fmt::Debug for ApiKey {
+impl std::fmt::Debug for Bearer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ApiKey(..)")
+        f.write_str("Bearer(..)")
+    }
+}
+
+/// Until when a broker wants to be left alone. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Pause(Arc<Mutex<Option<Instant>>>);
+
+impl Pause {
+    /// How long it still lasts.
+    pub fn left(&self) -> Option<Duration> {
+        let until = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    fn begin(&self, wait: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + wait);
     }
 }
 
@@ -43,7 +70,7 @@ pub enum BrokerError {
     Endpoint,
     /// No connection, or it broke. Worth another try.
     #[error("it cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] ExchangeError),
     /// No answer in time. Worth another try.
     #[error("it does not answer in time")]
     Timeout,
@@ -53,6 +80,9 @@ pub enum BrokerError {
     /// The answer is not in the contract: something else answers at that endpoint. Worth a slow retry.
     #[error("its answer (HTTP {0}) is not a broker's")]
     NotABroker(u16),
+    /// It wants to be left alone for so long. Worth another try after that.
+    #[error("it asks to wait for {} s", .0.as_secs_f32().ceil())]
+    Busy(Duration),
     /// The broker refused, with its reason.
     #[error("it refuses: {0}")]
     Refused(#[source] Problem),
@@ -62,37 +92,68 @@ impl BrokerError {
     /// Whether the same request can succeed later without a change of the resource.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused(problem) => problem.error.is_retryable(),
+            Self::Refused(problem) => !is_final(problem),
             _ => true,
         }
     }
+
+    /// Whether the request may have come to the broker.
+    pub const fn is_sent(&self) -> bool {
+        !matches!(self, Self::Endpoint | Self::Unreachable(ExchangeError::Connect))
+    }
+
+    /// How long the broker wants to be left alone.
+    pub const fn busy(&self) -> Option<Duration> {
+        match self {
+            Self::Busy(wait) => Some(*wait),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the same request would be refused again until somebody changes the resource, or what the operator may do. That
+/// the operator is not let in at all is no fault of the resource.
+pub const fn is_final(problem: &Problem) -> bool {
+    !problem.error.is_retryable() && !matches!(problem.error, Reason::Unauthorized)
 }
 
 /// One broker.
 #[derive(Clone, Debug)]
 pub struct BrokerClient {
-    http: reqwest::Client,
+    http: Http,
     base: Url,
-    key: Option<ApiKey>,
+    bearer: Option<Bearer>,
+    pause: Pause,
+}
+
+/// The base URL of a broker, if it is one.
+pub fn base_url(endpoint: &str) -> Result<Url, BrokerError> {
+    let mut base = Url::parse(endpoint).map_err(|_| BrokerError::Endpoint)?;
+    if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+        return Err(BrokerError::Endpoint);
+    }
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    Ok(base)
 }
 
 impl BrokerClient {
-    /// A client of the broker at `endpoint`, which must be an `http` or `https` URL.
-    pub fn new(http: reqwest::Client, endpoint: &str, key: Option<ApiKey>) -> Result<Self, BrokerError> {
-        let mut base = Url::parse(endpoint).map_err(|_| BrokerError::Endpoint)?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(BrokerError::Endpoint);
+    /// A client of the broker at `base`, which comes from [`base_url`].
+    pub const fn new(http: Http, base: Url, bearer: Option<Bearer>, pause: Pause) -> Self {
+        Self {
+            http,
+            base,
+            bearer,
+            pause,
         }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        Ok(Self { http, base, key })
     }
 
     /// `GET /`.
     pub async fn root(&self, timeout: Duration) -> Result<BrokerRoot, BrokerError> {
         let url = self.url("")?;
-        json(self.send(Method::GET, url, None::<&()>, Some(timeout)).await?).await
+        self.json(self.send(Method::GET, url, None::<&()>, Some(timeout)).await?)
+            .await
     }
 
     /// Asks the health endpoint, a path or a whole URL; any success is healthy.
@@ -102,14 +163,15 @@ impl BrokerClient {
         if answer.status().is_success() {
             return Ok(());
         }
-        Err(refusal(answer).await)
+        Err(self.refusal(answer).await)
     }
 
     /// `GET /v1/status?id=`. `None` when the broker says, in its own words, that it has no such deployment.
     pub async fn status(&self, id: &DeploymentId) -> Result<Option<DeploymentStatus>, BrokerError> {
         let mut url = self.url("v1/status")?;
         url.query_pairs_mut().append_pair("id", id.as_str());
-        match json(self.send(Method::GET, url, None::<&()>, None).await?).await {
+        let answer = self.send(Method::GET, url, None::<&()>, None).await?;
+        match self.json(answer).await {
             Ok(status) => Ok(Some(status)),
             Err(BrokerError::Refused(problem)) if problem.error == Reason::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -119,20 +181,29 @@ impl BrokerClient {
     /// `POST /v1/provision`.
     pub async fn provision(&self, request: &ProvisionRequest) -> Result<Accepted, BrokerError> {
         let url = self.url("v1/provision")?;
-        json(self.send(Method::POST, url, Some(request), None).await?).await
+        self.json(self.send(Method::POST, url, Some(request), None).await?)
+            .await
     }
 
     /// `POST /v1/deprovision`. `None` when there is nothing to remove.
     pub async fn deprovision(&self, request: &DeprovisionRequest) -> Result<Option<Accepted>, BrokerError> {
         let url = self.url("v1/deprovision")?;
-        match json(self.send(Method::POST, url, Some(request), None).await?).await {
+        let answer = self.send(Method::POST, url, Some(request), None).await?;
+        match self.json(answer).await {
             Ok(accepted) => Ok(Some(accepted)),
             Err(BrokerError::Refused(problem)) if problem.error == Reason::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// A path below the base, or a whole URL of the same origin: the key goes nowhere else.
+    /// `POST /v1/resources`.
+    pub async fn resources(&self, query: &ResourceQuery) -> Result<ResourceList, BrokerError> {
+        let url = self.url("v1/resources")?;
+        self.json(self.send(Method::POST, url, Some(query), None).await?)
+            .await
+    }
+
+    /// A path below the base, or a whole URL of the same origin: the key or token goes nowhere else.
     fn url(&self, path: &str) -> Result<Url, BrokerError> {
         let url = self
             .base
@@ -148,10 +219,13 @@ impl BrokerClient {
         body: Option<&B>,
         timeout: Option<Duration>,
     ) -> Result<Response, BrokerError> {
+        if let Some(left) = self.pause.left() {
+            return Err(BrokerError::Busy(left));
+        }
         let same_origin = url.origin() == self.base.origin();
         let mut request = self.http.request(method, url);
-        if let Some(ApiKey(key)) = self.key.as_ref().filter(|_| same_origin) {
-            request = request.bearer_auth(key);
+        if let Some(Bearer(text)) = self.bearer.as_ref().filter(|_| same_origin) {
+            request = request.bearer_auth(text);
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -159,52 +233,67 @@ impl BrokerClient {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        request.send().await.map_err(transport)
+        self.http.send(request).await.map_err(transport)
     }
 }
 
-fn transport(error: reqwest::Error) -> BrokerError {
-    if error.is_timeout() {
-        BrokerError::Timeout
-    } else {
-        BrokerError::Unreachable(error.without_url())
+fn transport(error: ExchangeError) -> BrokerError {
+    match error {
+        ExchangeError::Timeout => BrokerError::Timeout,
+        other => BrokerError::Unreachable(other),
     }
 }
 
-async fn json<T: DeserializeOwned>(answer: Response) -> Result<T, BrokerError> {
-    let status = answer.status();
-    if !status.is_success() {
-        return Err(refusal(answer).await);
+impl BrokerClient {
+    async fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T, BrokerError> {
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(self.refusal(answer).await);
+        }
+        let body = bounded(answer).await?;
+        serde_json::from_slice(&body).map_err(|_| BrokerError::NotABroker(status.as_u16()))
     }
-    let body = bounded(answer).await?;
-    serde_json::from_slice(&body).map_err(|_| BrokerError::NotABroker(status.as_u16()))
+
+    /// What an answer that is not a success means. A refusal without a [`Problem`] is not a broker's, except that a
+    /// proxy in between may say that the broker is not there, or is asked too much.
+    async fn refusal(&self, answer: Response) -> BrokerError {
+        let status = answer.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let wait = retry_after(answer.headers());
+            self.pause.begin(wait);
+            return BrokerError::Busy(wait);
+        }
+        let body = match bounded(answer).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => BrokerError::Refused(problem),
+            Err(_) if is_gateway(status) => BrokerError::Refused(Problem::new(
+                Reason::Unavailable,
+                format!("HTTP {} in place of the broker", status.as_u16()),
+            )),
+            Err(_) => BrokerError::NotABroker(status.as_u16()),
+        }
+    }
 }
 
-/// What an answer that is not a success means. A refusal without a [`Problem`] is not a broker's, except that a
-/// proxy in between may say that the broker is not there.
-async fn refusal(answer: Response) -> BrokerError {
-    let status = answer.status();
-    let body = match bounded(answer).await {
-        Ok(body) => body,
-        Err(error) => return error,
-    };
-    match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => BrokerError::Refused(problem),
-        Err(_) if is_gateway(status) => BrokerError::Refused(Problem::new(
-            Reason::Unavailable,
-            format!("HTTP {} in place of the broker", status.as_u16()),
-        )),
-        Err(_) => BrokerError::NotABroker(status.as_u16()),
-    }
+/// How long to wait by an answer's `Retry-After`, within bounds; a second where it has none, or a date.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .unwrap_or(1);
+    Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_PAUSE)
 }
 
 fn is_gateway(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 502..=504)
+    matches!(status.as_u16(), 502..=504)
 }
 
 async fn bounded(mut answer: Response) -> Result<Vec<u8>, BrokerError> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(transport)? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| transport(error.into()))? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(BrokerError::TooLarge);
         }

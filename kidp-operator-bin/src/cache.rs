@@ -3,15 +3,23 @@
 //!
 //! Questions scan a store. That is linear in the number of objects, and cheap against one request to a broker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use kidp_core::crd::{Application, Broker, Cache, Database, LocalRef, MessageQueue, Team, Tenant};
 use kidp_core::instance::{OwnerKind, OwnerRef, ResourceType};
+use kidp_core::labels;
 use kube::ResourceExt;
+use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::Event;
 
+use crate::costs::CostWriters;
 use crate::kind::{AnyResource, ResourceKey, Served};
+use crate::queue::Ticket;
 
 /// Readers of every store.
 #[derive(Clone)]
@@ -30,6 +38,8 @@ pub struct Caches {
     pub tenants: Store<Tenant>,
     /// Brokers.
     pub brokers: Store<Broker>,
+    /// Namespaces of teams.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
 /// Writers of every store; whoever watches has them.
@@ -48,13 +58,17 @@ pub struct Writers {
     pub tenants: Writer<Tenant>,
     /// Brokers.
     pub brokers: Writer<Broker>,
+    /// Prices and usage, where costs are on.
+    pub costs: Option<CostWriters>,
+    /// Namespaces of teams.
+    pub namespaces: Writer<PartialObjectMeta<Namespace>>,
 }
 
 /// Empty stores.
 pub fn caches() -> (Caches, Writers) {
     let ((databases, dw), (caches, cw), (message_queues, mw)) = (store(), store(), store());
     let ((teams, tw), (applications, aw)) = (store(), store());
-    let ((tenants, nw), (brokers, bw)) = (store(), store());
+    let ((tenants, nw), (brokers, bw), (namespaces, sw)) = (store(), store(), store());
     let readers = Caches {
         databases,
         caches,
@@ -63,6 +77,7 @@ pub fn caches() -> (Caches, Writers) {
         applications,
         tenants,
         brokers,
+        namespaces,
     };
     let writers = Writers {
         databases: dw,
@@ -72,8 +87,19 @@ pub fn caches() -> (Caches, Writers) {
         applications: aw,
         tenants: nw,
         brokers: bw,
+        costs: None,
+        namespaces: sw,
     };
     (readers, writers)
+}
+
+/// Fills a store with nothing, so that nobody waits for what is not watched.
+pub fn nothing<K>(mut writer: Writer<K>)
+where
+    K: kube::runtime::reflector::Lookup<DynamicType = ()> + Clone + 'static,
+{
+    writer.apply_watcher_event(&Event::Init);
+    writer.apply_watcher_event(&Event::InitDone);
 }
 
 /// The namespace of an object that has one; empty only for what no API server ever sent.
@@ -102,6 +128,7 @@ impl Caches {
         self.applications.wait_until_ready().await?;
         self.databases.wait_until_ready().await?;
         self.caches.wait_until_ready().await?;
+        self.namespaces.wait_until_ready().await?;
         self.message_queues.wait_until_ready().await
     }
 
@@ -115,6 +142,19 @@ impl Caches {
         self.teams.get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// The team that a resource belongs to, directly or through an application.
+    pub fn team_of<R: AnyResource + ?Sized>(&self, resource: &R) -> Option<Arc<Team>> {
+        let (kind, namespace, name) = resource.owned_by();
+        match kind {
+            OwnerKind::Team => self.team(&namespace, &name),
+            OwnerKind::Application => {
+                let application = self.application(&namespace, &name)?;
+                let (namespace, name) = resolve(&application.spec.team_ref, &namespace);
+                self.team(&namespace, &name)
+            }
+        }
+    }
+
     /// The application of that namespace and name.
     pub fn application(&self, namespace: &str, name: &str) -> Option<Arc<Application>> {
         self.applications.get(&ObjectRef::new(name).within(namespace))
@@ -123,6 +163,25 @@ impl Caches {
     /// The tenant of that namespace and name.
     pub fn tenant(&self, namespace: &str, name: &str) -> Option<Arc<Tenant>> {
         self.tenants.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// UID of the team that the namespace was made for, as its label has it.
+    pub fn holder(&self, namespace: &str) -> Option<String> {
+        let found = self.namespaces.get(&ObjectRef::new(namespace))?;
+        found.labels().get(labels::TEAM_UID).cloned()
+    }
+
+    /// The namespaces that were made for the team of that UID.
+    pub fn namespaces_of(&self, uid: &str) -> Vec<Arc<PartialObjectMeta<Namespace>>> {
+        let uid = labels::value(uid);
+        self.namespaces
+            .state_filter(|namespace| namespace.labels().get(labels::TEAM_UID) == Some(&uid))
+    }
+
+    /// The team of that UID, as labels have it.
+    pub fn team_of_uid(&self, uid: &str) -> Option<Arc<Team>> {
+        let is_it = |team: &Team| team.metadata.uid.as_deref().map(labels::value).as_deref() == Some(uid);
+        self.teams.state_filter(is_it).pop()
     }
 
     /// The resource of that key.
@@ -172,6 +231,28 @@ impl Caches {
             (resource.created(), namespace, name, kind)
         });
         waiting
+    }
+
+    /// The same, as they queue for places.
+    pub fn tickets(&self) -> Vec<Ticket> {
+        let waiting = self.waiting_resources();
+        let ticket = |resource: &Arc<dyn AnyResource>| Ticket {
+            key: resource.key(),
+            created: resource.created().map(|at| at.0).unwrap_or_default(),
+        };
+        waiting.iter().map(ticket).collect()
+    }
+
+    /// When a resource of each namespace was last given to a broker.
+    pub fn served(&self) -> BTreeMap<String, Timestamp> {
+        let mut served: BTreeMap<String, Timestamp> = BTreeMap::new();
+        for resource in self.resources(|resource| resource.placed_since().is_some()) {
+            if let Some(at) = resource.placed_since() {
+                let last = served.entry(resource.key().namespace).or_insert(at);
+                *last = at.max(*last);
+            }
+        }
+        served
     }
 
     /// Applications of a team.

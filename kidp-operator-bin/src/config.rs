@@ -1,10 +1,15 @@
 //! The operator's settings: the one place where flags and environment variables are read.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use jiff::SignedDuration;
 use url::Url;
+
+use crate::admission;
+use crate::broker::orphans::{self, OrphanData, OrphanPolicy};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,6 +49,28 @@ pub struct Config {
     #[arg(long, env = "KIDP_BROKER_NAMESPACE")]
     pub broker_namespace: Option<String>,
 
+    /// Whether the namespaces that teams ask for are made and guarded. Needs the rights of the shipped manifests.
+    #[arg(long, env = "KIDP_TEAM_NAMESPACES", default_value_t = false, action = ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub team_namespaces: bool,
+
+    /// Address of validating admission, over TLS. Without it nothing is judged before it is created.
+    #[arg(long, env = "KIDP_ADMISSION_LISTEN")]
+    pub admission_listen: Option<SocketAddr>,
+
+    /// Names or addresses that the API server reaches it by; they are in its certificate.
+    #[arg(
+        long = "admission-host",
+        env = "KIDP_ADMISSION_HOSTS",
+        value_delimiter = ',',
+        default_value = "kidp-operator.kidp-system.svc"
+    )]
+    pub admission_hosts: Vec<String>,
+
+    /// Name of the `ValidatingWebhookConfiguration` that the authority of its certificate is written into.
+    #[arg(long, env = "KIDP_ADMISSION_CONFIGURATION", default_value = "kidp-operator")]
+    pub admission_configuration: String,
+
     /// Whether only the holder of the Lease works. Needed with more than one replica.
     #[arg(long, env = "KIDP_LEADER_ELECT", default_value_t = false, action = ArgAction::Set,
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -77,9 +104,52 @@ pub struct Config {
     #[arg(long, env = "KIDP_BROKER_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=120_000))]
     pub broker_timeout_ms: u64,
 
+    /// File with the token that brokers with `authentication.type: jwt` are shown, such as a projected token of the
+    /// operator's service account with their audience. Read for each exchange.
+    #[arg(long, env = "KIDP_BROKER_TOKEN_FILE")]
+    pub broker_token_file: Option<PathBuf>,
+
+    /// File, in PEM, with the only authorities that certificates of `https` brokers may be of, but for brokers whose Secret
+    /// has a `ca.crt`. The system's authorities when absent.
+    #[arg(long, env = "KIDP_BROKER_CA_FILE")]
+    pub broker_ca_file: Option<PathBuf>,
+
     /// Longest time that work under way gets at shutdown, in milliseconds.
     #[arg(long, env = "KIDP_DRAIN_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..=120_000))]
     pub drain_ms: u64,
+
+    /// Who this operator is to brokers, so that it knows its own instances; the UID of the `Broker` object when absent.
+    /// Set it where `Broker` objects may be made anew.
+    #[arg(long, env = "KIDP_OPERATOR_ID", value_parser = operator_id)]
+    pub operator_id: Option<String>,
+
+    /// What is done about an instance of this operator whose resource is gone.
+    #[arg(long, env = "KIDP_ORPHAN_POLICY", value_enum, default_value = "report")]
+    pub orphan_policy: OrphanPolicy,
+
+    /// What becomes of the data of such an instance when it is removed.
+    #[arg(long, env = "KIDP_ORPHAN_DATA", value_enum, default_value = "retain")]
+    pub orphan_data: OrphanData,
+
+    /// Seconds that such an instance has to be seen without its resource before it is removed.
+    #[arg(long, env = "KIDP_ORPHAN_GRACE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub orphan_grace_seconds: u64,
+
+    /// Seconds between two looks for such instances at a broker.
+    #[arg(long, env = "KIDP_ORPHAN_SCAN_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub orphan_scan_seconds: u64,
+
+    /// Name of the `PriceBook` that costs are computed by. Without it nothing is said of costs, and no usage is recorded.
+    #[arg(long, env = "KIDP_PRICE_BOOK", value_parser = object_name)]
+    pub price_book: Option<String>,
+
+    /// Address of `/v1/costs`, which is served with `--price-book` only.
+    #[arg(long, env = "KIDP_COSTS_LISTEN", default_value = "0.0.0.0:9091")]
+    pub costs_listen: SocketAddr,
+
+    /// Days that the usage of a resource that is gone is kept: as long as costs may be asked about.
+    #[arg(long, env = "KIDP_USAGE_RETENTION_DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=4_000))]
+    pub usage_retention_days: u16,
 
     /// How log lines are written.
     #[arg(long, env = "KIDP_LOG_FORMAT", value_enum, default_value = "text")]
@@ -101,6 +171,38 @@ impl Config {
         }
     }
 
+    /// How orphans are dealt with.
+    pub fn orphans(&self) -> orphans::Settings {
+        orphans::Settings {
+            operator_id: self.operator_id.clone(),
+            policy: self.orphan_policy,
+            data: self.orphan_data,
+            grace: Duration::from_secs(self.orphan_grace_seconds),
+            every: Duration::from_secs(self.orphan_scan_seconds),
+            namespace: self.watch_namespace.clone(),
+        }
+    }
+
+    /// [`Self::usage_retention_days`].
+    pub fn usage_retention(&self) -> SignedDuration {
+        SignedDuration::from_hours(24 * i64::from(self.usage_retention_days))
+    }
+
+    /// How admission is served, if it is.
+    pub fn admission(&self) -> Option<admission::Settings> {
+        Some(admission::Settings {
+            listen: self.admission_listen?,
+            hosts: self.admission_hosts.clone(),
+            configuration: self.admission_configuration.clone(),
+            namespace: self.namespace.clone(),
+            team_namespaces: self.team_namespaces,
+            prices: self
+                .price_book
+                .clone()
+                .map(|book| (book, self.broker_namespace.clone())),
+        })
+    }
+
     /// [`Self::broker_timeout_ms`].
     pub const fn broker_timeout(&self) -> Duration {
         Duration::from_millis(self.broker_timeout_ms)
@@ -110,6 +212,16 @@ impl Config {
     pub const fn drain(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
+}
+
+fn object_name(text: &str) -> Result<String, String> {
+    kidp_core::names::validate_label(text).map_err(|e| e.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn operator_id(text: &str) -> Result<String, String> {
+    kidp_core::names::validate_label(text).map_err(|e| e.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// Bounds of every wait of the reconcilers.
@@ -146,6 +258,24 @@ mod tests {
         );
         assert!(Config::try_parse_from(["kidp-operator", "--concurrency", "0"]).is_err());
         assert!(Config::try_parse_from(["kidp-operator", "--callback-url", "not a url"]).is_err());
+    }
+
+    #[test]
+    fn the_shipped_manifest_mounts_what_its_flags_name() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/manifests/operator/deployment.yaml"
+        );
+        let manifest: serde_json::Value =
+            serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let pod = &manifest["spec"]["template"]["spec"];
+        let arguments = pod["containers"][0]["args"].as_array().unwrap();
+        let arguments = arguments.iter().map(|a| a.as_str().unwrap());
+        let config = Config::try_parse_from(std::iter::once("kidp-operator").chain(arguments)).unwrap();
+        let mount = &pod["containers"][0]["volumeMounts"][0]["mountPath"];
+        let entry = &pod["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["path"];
+        let token = PathBuf::from(mount.as_str().unwrap()).join(entry.as_str().unwrap());
+        assert_eq!(config.broker_token_file, Some(token));
     }
 
     #[test]

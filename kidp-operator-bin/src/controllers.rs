@@ -3,15 +3,25 @@
 //! They are built on `kube`'s `applier` rather than its `Controller`, since all share one set of watches and each
 //! change is routed once, see [`crate::route`].
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
-use kidp_core::crd::{Application, Cache, Database, MessageQueue, Team, Tenant};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kidp_core::crd::{Application, Cache, Database, MessageQueue, Tenant};
+use kidp_core::labels;
+use kube::api::PartialObjectMeta;
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +32,8 @@ use crate::context::Context;
 use crate::kind::Served;
 use crate::kube_io::WriteError;
 use crate::queues::{Queues, Receivers};
-use crate::watch::{Watched, watch};
-use crate::{broker, resource, tenancy};
+use crate::watch::{Watched, watch, watch_some};
+use crate::{broker, cache, costs, resource, tenancy};
 
 /// Where the operator looks.
 #[derive(Clone, Debug)]
@@ -62,12 +72,17 @@ pub fn start_watches(
         stop,
     };
     start.watch(api(client, brokers), writers.brokers);
+    start.team_namespaces(writers.namespaces);
     start.watch(api(client, all), writers.tenants);
     start.watch(api(client, all), writers.teams);
     start.watch(api(client, all), writers.applications);
     start.watch(api(client, all), writers.databases);
     start.watch(api(client, all), writers.caches);
     start.watch(api(client, all), writers.message_queues);
+    if let Some(costs) = writers.costs {
+        start.watch(Api::all(client.clone()), costs.books);
+        start.watch(Api::all(client.clone()), costs.records);
+    }
 }
 
 struct Starter<'a> {
@@ -78,7 +93,34 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn watch<K: Watched>(&mut self, api: Api<K>, writer: kube::runtime::reflector::store::Writer<K>) {
+    /// The namespaces of teams, and what is made in them. None where that is not asked for: nothing is known of any then.
+    fn team_namespaces(&mut self, writer: Writer<PartialObjectMeta<Namespace>>) {
+        if !self.ctx.team_namespaces {
+            cache::nothing(writer);
+            return;
+        }
+        let ours = watcher::Config::default().labels(labels::TEAM_UID);
+        let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
+        let api = Api::all(self.ctx.client.clone());
+        self.tasks
+            .spawn(watch_some(api, ours, writer, caches, queues, stop));
+        self.children::<RoleBinding>();
+        self.children::<NetworkPolicy>();
+        self.children::<ResourceQuota>();
+        self.children::<LimitRange>();
+    }
+
+    fn children<K>(&mut self)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
+        let api: Api<PartialObjectMeta<K>> = Api::all(self.ctx.client.clone());
+        self.tasks
+            .spawn(tenancy::team::watch_children(api, caches, queues, stop));
+    }
+
+    fn watch<K: Watched>(&mut self, api: Api<K>, writer: Writer<K>) {
         let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
         self.tasks.spawn(watch(api, writer, caches, queues, stop));
     }
@@ -98,6 +140,9 @@ pub fn start_controllers(
     serve::<Database>(tasks, ctx, receivers.databases, &plain, stop);
     serve::<Cache>(tasks, ctx, receivers.caches, &plain, stop);
     serve::<MessageQueue>(tasks, ctx, receivers.message_queues, &plain, stop);
+    if ctx.costs.is_some() {
+        tasks.spawn(costs::sweep::run(Arc::clone(ctx), stop.clone()));
+    }
     let brokers = (c.brokers.clone(), receivers.brokers, plain, stop.clone());
     tasks.spawn(run(
         brokers,
@@ -108,7 +153,7 @@ pub fn start_controllers(
     let teams = (c.teams.clone(), receivers.teams, debounced.clone(), stop.clone());
     tasks.spawn(run(
         teams,
-        tenancy::reconcile::<Team>,
+        tenancy::team::reconcile,
         write_error_policy,
         Arc::clone(ctx),
     ));
@@ -172,7 +217,21 @@ async fn run<K, F, E>(
         Some((Ok::<_, std::convert::Infallible>(key), queue))
     });
     let queue = queue.take_until(stop.cancelled_owned());
-    let reconcile = move |object, ctx| Box::pin(reconcile(object, ctx));
+    // A name of the program, not of an object; those that are made up elsewhere are not told apart.
+    let kind = match K::kind(&()) {
+        Cow::Borrowed(kind) => kind,
+        Cow::Owned(_) => "other",
+    };
+    let reconcile = move |object, ctx: Arc<Context>| {
+        let (began, metrics) = (Instant::now(), ctx.metrics.clone());
+        let reconcile = reconcile(object, ctx);
+        Box::pin(async move {
+            let done = reconcile.await;
+            let outcome = if done.is_ok() { "ok" } else { "error" };
+            metrics.reconciled(kind, outcome, began.elapsed());
+            done
+        })
+    };
     let error_policy = move |object: Arc<K>, error: &E, ctx: Arc<Context>| error_policy(&object, error, &ctx);
     let results = applier(reconcile, error_policy, ctx, store, queue, config);
     let mut results = std::pin::pin!(results);
@@ -193,7 +252,7 @@ where
     match error {
         WriteError::Gone => Action::await_change(),
         WriteError::Conflict => Action::requeue(jitter(ctx.waits.poll_min)),
-        WriteError::Api(_) | WriteError::Timeout => {
+        WriteError::Api(_) | WriteError::Timeout | WriteError::Unserialisable(_) => {
             let name = object.meta().name.as_deref().unwrap_or_default();
             tracing::warn!(kind = %K::kind(&()), name, %error, "reconcile failed, trying again");
             Action::requeue(jitter(ctx.waits.poll_max))

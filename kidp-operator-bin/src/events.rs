@@ -1,8 +1,8 @@
 //! Kubernetes Events, on transitions only: an Event is a write, so a repeated reconcile publishes none.
 
 use kidp_core::crd::{Phase, ServiceResource};
-use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Client, Resource};
 
 use crate::config::Config;
 
@@ -25,9 +25,16 @@ pub fn recorder(client: Client, config: &Config) -> Recorder {
 const fn is_news(old: Phase, new: Phase) -> bool {
     let changed = !matches!(
         (old, new),
-        (Phase::Ready, Phase::Ready) | (Phase::Failed, Phase::Failed) | (Phase::Deleting, Phase::Deleting)
+        (Phase::Ready, Phase::Ready)
+            | (Phase::DriftDetected, Phase::DriftDetected)
+            | (Phase::Failed, Phase::Failed)
+            | (Phase::Deleting, Phase::Deleting)
     );
-    changed && matches!(new, Phase::Ready | Phase::Failed | Phase::Deleting)
+    changed
+        && matches!(
+            new,
+            Phase::Ready | Phase::Failed | Phase::Deleting | Phase::DriftDetected
+        )
 }
 
 /// Tells of the step from `old` to `new`, if it is news. A failure to tell is logged and is no reason to stop.
@@ -42,7 +49,7 @@ pub async fn transition<K: ServiceResource>(
         return;
     }
     let event = Event {
-        type_: if new == Phase::Failed {
+        type_: if matches!(new, Phase::Failed | Phase::DriftDetected) {
             EventType::Warning
         } else {
             EventType::Normal
@@ -52,7 +59,12 @@ pub async fn transition<K: ServiceResource>(
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
+    publish(recorder, resource, &event).await;
+}
+
+/// Publishes an Event of an object. A failure to tell is logged and is no reason to stop.
+pub async fn publish<K: Resource<DynamicType = ()>>(recorder: &Recorder, object: &K, event: &Event) {
+    if let Err(error) = recorder.publish(event, &object.object_ref(&())).await {
         tracing::warn!(%error, "cannot publish an Event");
     }
 }

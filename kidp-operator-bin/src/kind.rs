@@ -1,14 +1,26 @@
 //! The kinds of service: known by type where one is reconciled, and by this trait object where all of them are
 //! looked at together.
 
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kidp_core::crd::{Cache, Database, MessageQueue, Phase, ServiceResource};
+use kidp_core::crd::{Cache, CostStatus, Database, MessageQueue, Phase, ResourceStatus, ServiceResource};
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::{OwnerKind, ResourceType};
+use kidp_core::instance::{InstanceSpec, OwnerKind, ResourceType};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cache::{Caches, namespace_of, resolve, resolve_owner};
+use crate::costs::budget;
+use crate::select::PlacementRequest;
+
+/// Reason of a resource that waits for its turn, here or at its broker.
+pub const QUEUED: &str = "Queued";
+
+/// How long an instance that does not become ready takes a place at its broker. After that it is stuck rather than on
+/// its way, and must not keep others out.
+const PLACE_LIMIT: SignedDuration = SignedDuration::from_mins(30);
 
 /// Names one resource of any kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +75,30 @@ pub trait AnyResource: Send + Sync {
     /// The generation that its status speaks of.
     fn observed_generation(&self) -> Option<i64>;
 
+    /// When its broker was chosen.
+    fn placed_since(&self) -> Option<Timestamp>;
+
+    /// Whether it takes one of the places that its broker has for instances that are being made.
+    fn holds_place(&self, now: Timestamp) -> bool;
+
+    /// The part of its spec that a provisioner is asked for.
+    fn instance_spec(&self) -> InstanceSpec;
+
+    /// What it is expected to cost.
+    fn cost(&self) -> Option<&CostStatus>;
+
+    /// Whether it is known that its cost is not known.
+    fn is_unpriced(&self) -> bool;
+
+    /// What a broker is chosen for, as far as the resource itself says it.
+    fn placement_request(&self) -> PlacementRequest;
+
+    /// Its labels.
+    fn labelled(&self) -> &BTreeMap<String, String>;
+
+    /// Its UID.
+    fn identity(&self) -> Option<String>;
+
     /// Whether it is being deleted.
     fn is_deleting(&self) -> bool;
 
@@ -97,6 +133,55 @@ impl<K: ServiceResource> AnyResource for K {
 
     fn observed_generation(&self) -> Option<i64> {
         self.status()?.observed_generation
+    }
+
+    fn placed_since(&self) -> Option<Timestamp> {
+        Some(self.status()?.placed_at.as_ref()?.0)
+    }
+
+    fn holds_place(&self, now: Timestamp) -> bool {
+        let queued = |status: &ResourceStatus| status.conditions.iter().any(|c| c.reason == QUEUED);
+        let recent = || {
+            self.placed_since()
+                .is_none_or(|since| now.duration_since(since) < PLACE_LIMIT)
+        };
+        self.placed_at().is_some()
+            && match self.phase() {
+                Phase::Provisioning => recent(),
+                Phase::Pending => self.status().is_some_and(queued),
+                _ => false,
+            }
+    }
+
+    fn instance_spec(&self) -> InstanceSpec {
+        self.instance()
+    }
+
+    fn cost(&self) -> Option<&CostStatus> {
+        self.status()?.cost.as_ref()
+    }
+
+    fn is_unpriced(&self) -> bool {
+        self.status().is_some_and(|s| budget::is_unpriced(&s.conditions))
+    }
+
+    fn placement_request(&self) -> PlacementRequest {
+        PlacementRequest {
+            resource_type: K::TYPE,
+            engine: self.engine(),
+            target: self.target().cloned(),
+            tenant_residency: None,
+            apart: Vec::new(),
+            monthly: HashMap::new(),
+        }
+    }
+
+    fn labelled(&self) -> &BTreeMap<String, String> {
+        self.labels()
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.uid()
     }
 
     fn is_deleting(&self) -> bool {

@@ -6,9 +6,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kidp_core::group::OPERATOR_FIELD_MANAGER;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,9 @@ pub enum WriteError {
     /// The API server did not answer in time. Try again with a back-off.
     #[error("the API server did not answer in time")]
     Timeout,
+    /// What was to be written is no JSON. It cannot come about with the types that are used.
+    #[error("cannot be written as JSON: {0}")]
+    Unserialisable(String),
     /// The API server did not do it. Try again with a back-off.
     #[error("the API server refused or could not be reached: {0}")]
     Api(#[source] Box<kube::Error>),
@@ -123,4 +126,47 @@ async fn set_finalizers<K: Written>(client: &Client, object: &K, all: &[String])
         ..PatchParams::default()
     };
     timed(api(client, object).patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
+}
+
+/// Kinds without a namespace that are written here.
+pub trait WrittenWhole:
+    Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+impl<K> WrittenWhole for K where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+{
+}
+
+fn write_params() -> PostParams {
+    PostParams {
+        field_manager: Some(OPERATOR_FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// Creates the object; a conflict where one of its name is there.
+pub async fn create<K: WrittenWhole>(client: &Client, object: &K) -> Result<K, WriteError> {
+    timed(Api::<K>::all(client.clone()).create(&write_params(), object)).await
+}
+
+/// Replaces the object that has the version of `object`.
+pub async fn replace<K: WrittenWhole>(client: &Client, object: &K) -> Result<K, WriteError> {
+    timed(Api::<K>::all(client.clone()).replace(&object.name_any(), &write_params(), object)).await
+}
+
+/// Deletes the object that has the version of `object`.
+pub async fn delete<K: WrittenWhole>(client: &Client, object: &K) -> Result<(), WriteError> {
+    let params = DeleteParams::default().preconditions(Preconditions {
+        resource_version: object.resource_version(),
+        uid: object.uid(),
+    });
+    timed(Api::<K>::all(client.clone()).delete(&object.name_any(), &params))
+        .await
+        .map(drop)
 }

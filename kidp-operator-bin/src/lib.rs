@@ -8,10 +8,14 @@
 //! | [`kind`] | the kinds of service, behind one trait |
 //! | [`resource`] | the main reconciler, generic over the kinds, one submodule a step |
 //! | [`broker`], [`tenancy`] | the reconcilers of brokers, and of teams, tenants and applications |
-//! | [`select`] | the choice of a broker, a pure function |
+//! | [`select`], [`queue`] | the choice of a broker, and whose turn it is: pure functions |
 //! | [`broker_client`], [`receiver`] | the two directions of talk with brokers |
+//! | [`costs`] | what resources are expected to cost, and what has been used |
+//! | [`admission`] | what may be created at all: quotas, and who may be named |
 //! | [`leader`], [`probes`] | replicas |
+//! | [`metrics`] | what is counted |
 
+pub mod admission;
 pub mod backoff;
 pub mod broker;
 pub mod broker_client;
@@ -19,13 +23,16 @@ pub mod cache;
 pub mod config;
 pub mod context;
 pub mod controllers;
+pub mod costs;
 pub mod events;
 pub mod kind;
 pub mod kube_io;
 pub mod leader;
 pub mod logging;
+pub mod metrics;
 pub mod placements;
 pub mod probes;
+pub mod queue;
 pub mod queues;
 pub mod receiver;
 pub mod resource;

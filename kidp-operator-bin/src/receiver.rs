@@ -32,8 +32,10 @@ use jiff::Timestamp;
 use kidp_callback::{
     Callback, CallbackPhase, PayloadError, PublicKey, ReplayGuard, TrustedBroker, claimed_broker, verify,
 };
+use kidp_core::clock::Clock;
 use kidp_core::crd::Broker;
 use kidp_core::deployment::DeploymentId;
+use kidp_core::mutation;
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::MAX_BODY_BYTES;
 use kube::ResourceExt;
@@ -42,6 +44,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::cache::Caches;
 use crate::kind::{AnyResource, ResourceKey};
+use crate::metrics::Metrics;
 use crate::queues::Queues;
 
 /// Message ids that are remembered.
@@ -59,8 +62,10 @@ pub struct Receiver {
     caches: Caches,
     queues: Queues,
     leading: watch::Receiver<bool>,
+    clock: Clock,
     guard: Arc<Mutex<ReplayGuard>>,
     places: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl Receiver {
@@ -71,9 +76,23 @@ impl Receiver {
             caches,
             queues,
             leading,
+            clock: Clock::system(),
             guard,
             places: Arc::new(Semaphore::new(AT_ONCE)),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same, counting in `metrics`.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The same, by another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 }
 
@@ -90,13 +109,12 @@ pub fn app(receiver: Receiver) -> Router {
 
 /// Turns messages away, before their bodies are read, while too many are being read.
 async fn limit(State(receiver): State<Receiver>, request: Request, next: Next) -> Response {
-    match receiver.places.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => refuse(Problem::new(
-            Reason::Unavailable,
-            "too many callbacks at the moment",
-        )),
-    }
+    let Ok(_place) = receiver.places.try_acquire() else {
+        let reason = Reason::Unavailable;
+        receiver.metrics.called_back(reason.as_str());
+        return refuse(Problem::new(reason, "too many callbacks at the moment"));
+    };
+    next.run(request).await
 }
 
 async fn wrong_method() -> Response {
@@ -106,7 +124,8 @@ async fn wrong_method() -> Response {
     ))
 }
 
-fn refuse(problem: Problem) -> Response {
+/// A problem as an answer.
+pub(crate) fn refuse(problem: Problem) -> Response {
     let status = StatusCode::from_u16(problem.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, Json(problem)).into_response()
 }
@@ -116,7 +135,11 @@ async fn callback(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match receive(&receiver, &headers, body, Timestamp::now()) {
+    let now = receiver.clock.now();
+    let taken = receive(&receiver, &headers, body, now);
+    let refused = taken.as_ref().err().map(|problem| problem.error.as_str());
+    receiver.metrics.called_back(refused.unwrap_or("accepted"));
+    match taken {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => refuse(problem),
     }
@@ -141,8 +164,19 @@ fn receive(
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => Problem::new(Reason::MalformedRequest, "the body could not be read"),
     })?;
+    let body = if mutation::active("reserialised") {
+        reserialised(body)
+    } else {
+        body
+    };
     let (broker, id) = authenticate(receiver, headers, &body, now)?;
     let callback = Callback::parse(&body).map_err(|error| malformed(&error))?;
+    // One broker cannot use up the ids of another's messages.
+    let id = format!(
+        "{}/{}/{id}",
+        broker.namespace().unwrap_or_default(),
+        broker.name_any()
+    );
     if !receiver
         .guard
         .lock()
@@ -189,6 +223,12 @@ fn malformed(error: &PayloadError) -> Problem {
     }
 }
 
+/// The body as it would be written here: never what was signed, see [`mutation`].
+fn reserialised(body: Bytes) -> Bytes {
+    let again = Callback::parse(&body).and_then(|callback| callback.to_body());
+    again.map_or(body, Bytes::from)
+}
+
 /// The broker that signed the message, and the message's id.
 fn authenticate(
     receiver: &Receiver,
@@ -200,20 +240,39 @@ fn authenticate(
     let name = claimed_broker(headers).ok_or_else(refused)?;
     // Names are unique in a namespace only; every broker of that name may have signed it.
     for broker in receiver.caches.brokers.state_filter(|b| b.name_any() == name) {
-        let key = broker
-            .status
-            .as_ref()
-            .and_then(|s| s.callback_public_key.as_deref());
-        let Some(key) = key.and_then(|text| PublicKey::parse(text).ok()) else {
-            continue;
+        let keys = match offered(headers) {
+            Some(key) => vec![key],
+            None => trusted_keys(&broker, now),
         };
-        let trusted = TrustedBroker { name, keys: &[key] };
+        let trusted = TrustedBroker { name, keys: &keys };
         match verify(headers, body, trusted, now) {
             Ok(verified) => return Ok((broker, verified.id)),
             Err(error) => tracing::debug!(broker = name, %error, "callback not believed"),
         }
     }
     Err(refused())
+}
+
+/// The keys that a broker's callbacks are believed under: the current one, and those before it that have not expired.
+fn trusted_keys(broker: &Broker, now: Timestamp) -> Vec<PublicKey> {
+    let Some(status) = &broker.status else {
+        return Vec::new();
+    };
+    let previous = status
+        .previous_callback_keys
+        .iter()
+        .filter(|previous| previous.expires_at.0 > now)
+        .map(|previous| &previous.key);
+    let keys = status.callback_public_key.iter().chain(previous);
+    keys.filter_map(|text| PublicKey::parse(text).ok()).collect()
+}
+
+/// A key that the message brings along: believed by no receiver but one with that fault planted in it.
+fn offered(headers: &HeaderMap) -> Option<PublicKey> {
+    let value = headers
+        .get("x-kidp-public-key")
+        .filter(|_| mutation::active("key-from-header"))?;
+    PublicKey::parse(value.to_str().ok()?).ok()
 }
 
 /// Finds the resource, fences by deployment and generation, and hints.

@@ -4,14 +4,19 @@
 //! A change of a status alone causes nothing, except where it is news for another object: that is what keeps
 //! controllers from answering their own writes, and a settled system from doing anything.
 
-use kidp_core::crd::{Application, Broker, BrokerPhase, Phase, Team, Tenant};
+use k8s_openapi::api::core::v1::Namespace;
+use kidp_core::crd::{Application, Broker, BrokerPhase, Phase, PriceBook, Team, Tenant, UsageRecord};
 use kidp_core::instance::OwnerKind;
+use kidp_core::labels;
 use kube::ResourceExt;
+use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::cache::{Caches, namespace_of, resolve};
 use crate::kind::{AnyResource, ResourceKey, Served};
+use crate::queue;
 use crate::queues::Trigger;
+use crate::tenancy::resources_of_team;
 
 /// Resources that are told of one free place at a broker. More than one, since the first may not fit there; the
 /// rest finds out by its own poll.
@@ -62,19 +67,20 @@ impl<K: Served> Route for K {
         }
         let owner = AnyResource::owned_by;
         let owners = [old.map(owner), new.map(owner)];
-        if came_or_went((old, new)) || owners[0] != owners[1] {
+        let costs = |it: &Self| (it.cost().cloned(), it.is_unpriced());
+        if came_or_went((old, new)) || owners[0] != owners[1] || old.map(costs) != new.map(costs) {
             for (kind, namespace, name) in owners.into_iter().flatten() {
                 triggers.extend(owner_triggers(kind, &namespace, &name, caches));
             }
         }
-        let busy = |it: &Self| it.placed_at().is_some() && it.phase() == Phase::Provisioning;
+        let under_way = |it: &Self| matches!(it.phase(), Phase::Provisioning | Phase::Pending);
+        let busy = |it: &Self| it.placed_at().is_some() && under_way(it);
         if old.is_some_and(busy) && !new.is_some_and(busy) {
             triggers.extend(
-                caches
-                    .waiting_resources()
-                    .iter()
+                queue::order(caches.tickets(), &caches.served())
+                    .into_iter()
                     .take(TOLD_OF_A_FREE_PLACE)
-                    .map(|waiting| look_at(waiting.as_ref())),
+                    .map(|ticket| Trigger::Resource(ticket.key)),
             );
         }
         triggers
@@ -106,11 +112,44 @@ fn waiting_for_owner(kind: OwnerKind, namespace: &str, name: &str, caches: &Cach
         .collect()
 }
 
+/// What of a team goes into its resources: into their drift settings, and to whom they are charged.
+fn told_to_resources(team: &Team) -> impl PartialEq + '_ {
+    (
+        &team.spec.drift,
+        &team.spec.cost_center,
+        &team.spec.tenant_ref,
+        &team.spec.namespaces,
+    )
+}
+
+impl Route for PriceBook {
+    fn route(change: Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        if !spec_changed(change) {
+            return Vec::new();
+        }
+        let all = caches.resources(|resource| resource.placed_at().is_some() && !resource.is_deleting());
+        all.iter().map(|resource| look_at(resource.as_ref())).collect()
+    }
+}
+
+impl Route for UsageRecord {
+    /// Nobody acts on usage; it is read when it is asked for.
+    fn route(_: Change<'_, Self>, _: &Caches) -> Vec<Trigger> {
+        Vec::new()
+    }
+}
+
 impl Route for Team {
     fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
         let mut triggers = Vec::new();
         if let Some(new) = new.filter(|new| spec_changed((old, Some(new)))) {
             triggers.push(Trigger::Team(ObjectRef::from_obj(new)));
+        }
+        if let (Some(old), Some(new)) = (old, new)
+            && told_to_resources(old) != told_to_resources(new)
+        {
+            let owned = resources_of_team(new, caches);
+            triggers.extend(owned.iter().map(|resource| look_at(resource.as_ref())));
         }
         let tenant = |team: &Self| {
             let reference = team.spec.tenant_ref.as_ref()?;
@@ -157,6 +196,29 @@ impl Route for Application {
                     caches,
                 ));
             }
+        }
+        triggers
+    }
+}
+
+impl Route for PartialObjectMeta<Namespace> {
+    fn route((old, new): Change<'_, Self>, caches: &Caches) -> Vec<Trigger> {
+        let holder = |namespace: &Self| {
+            let uid = namespace.labels().get(labels::TEAM_UID)?;
+            caches.team_of_uid(uid)
+        };
+        let teams = [old.and_then(holder), new.and_then(holder)];
+        let mut triggers: Vec<_> = teams
+            .into_iter()
+            .flatten()
+            .map(|team| Trigger::Team(ObjectRef::from_obj(team.as_ref())))
+            .collect();
+        triggers.dedup();
+        // Whose the namespace is says who may be named in it.
+        if let Some(it) = new.or(old).filter(|_| came_or_went((old, new))) {
+            let name = it.name_any();
+            let inside = caches.resources(|r| r.key().namespace == name && r.phase() != Phase::Ready);
+            triggers.extend(inside.iter().map(|resource| look_at(resource.as_ref())));
         }
         triggers
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use kidp_core::clock::Clock;
+use kube::runtime::reflector::store::WriterDropped;
 use rand::RngExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -17,17 +19,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Attempts;
-use crate::broker::{Connections, HealthBoard};
+use crate::broker::{Connections, HealthBoard, OrphanBoard, OwnCredentials};
 use crate::cache::{Caches, Writers, caches};
 use crate::config::Config;
 use crate::context::Context;
 use crate::controllers::{Scope, start_controllers, start_watches};
+use crate::costs::Costs;
+use crate::costs::access::Access;
+use crate::costs::server::{self, CostServer};
 use crate::leader::Candidate;
+use crate::metrics::{self, Metrics};
 use crate::placements::Placements;
 use crate::probes::{self, Probes, Stage};
 use crate::queues::{Queues, Receivers, queues};
 use crate::receiver::{self, Receiver};
-use crate::{events, tenancy};
+use crate::{admission, events, tenancy};
 
 /// How long the servers get to finish answers at the end.
 const SERVER_DRAIN: Duration = Duration::from_secs(2);
@@ -44,6 +50,9 @@ pub enum RunError {
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Http(#[from] kidp_callback::http::ClientError),
+    /// The authorities of brokers cannot be read.
+    #[error("--broker-ca-file: {0}")]
+    BrokerCa(#[source] std::io::Error),
     /// An address cannot be listened at. Choose another.
     #[error("cannot listen at {address}: {source}")]
     Listen {
@@ -75,14 +84,37 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     let http = kidp_callback::http::client(config.broker_timeout())?;
     let kube = kube::Config::infer().await?;
     let client = kube::Client::try_from(kube).map_err(|error| RunError::Cluster(Box::new(error)))?;
-    let (caches, writers) = caches();
+    let (caches, mut writers) = caches();
+    let costs = config.price_book.as_deref().map(|book| {
+        let (costs, stores) = Costs::new(book, config.watch_namespace.clone(), config.usage_retention());
+        writers.costs = Some(stores);
+        costs
+    });
     let (queues, receivers) = queues();
     let (stage, stage_seen) = watch::channel(Stage::Starting);
     let (leading, leading_seen) = watch::channel(false);
 
     let servers_stop = CancellationToken::new();
     let mut servers = JoinSet::new();
-    let receiver = Receiver::new(caches.clone(), queues.clone(), leading_seen);
+    let metrics = Metrics::default();
+    if let Some(costs) = costs.clone() {
+        let access = Access::new(client.clone());
+        let server = CostServer::new(
+            costs,
+            caches.clone(),
+            access,
+            Clock::system(),
+            leading_seen.clone(),
+        );
+        serve(
+            &mut servers,
+            config.costs_listen,
+            server::app(server),
+            &servers_stop,
+        )
+        .await?;
+    }
+    let receiver = Receiver::new(caches.clone(), queues.clone(), leading_seen).with_metrics(metrics.clone());
     serve(
         &mut servers,
         config.callback_listen,
@@ -94,12 +126,25 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
     serve(
         &mut servers,
         config.health_listen,
-        probes::app(probes),
+        probes::app(probes).merge(metrics::app(&metrics, caches.clone())),
         &servers_stop,
     )
     .await?;
 
-    let ctx = Arc::new(context(client, &config, caches, http));
+    if let Some(settings) = config.admission() {
+        let address = settings.listen;
+        let started = admission::start(&mut servers, client.clone(), settings, &servers_stop)
+            .await
+            .map_err(|source| RunError::Listen { address, source })?;
+        stop.run_until_cancelled(started.ready()).await;
+    }
+
+    let own = own_credentials(&config)?;
+    let ctx = Arc::new(Context {
+        metrics,
+        costs,
+        ..context(client, &config, caches, http, own)
+    });
     let work = Work {
         writers,
         queues,
@@ -121,19 +166,38 @@ struct Work {
     leading: watch::Sender<bool>,
 }
 
-fn context(client: kube::Client, config: &Config, caches: Caches, http: reqwest::Client) -> Context {
+fn own_credentials(config: &Config) -> Result<OwnCredentials, RunError> {
+    let authorities = config.broker_ca_file.as_ref().map(std::fs::read).transpose();
+    Ok(OwnCredentials {
+        token_file: config.broker_token_file.clone(),
+        authorities: authorities.map_err(RunError::BrokerCa)?,
+    })
+}
+
+fn context(
+    client: kube::Client,
+    config: &Config,
+    caches: Caches,
+    http: reqwest::Client,
+    own: OwnCredentials,
+) -> Context {
     if config.callback_url.is_none() {
         tracing::warn!("no --callback-url: brokers cannot call back, and progress is seen by polling only");
     }
     Context {
         caches,
         waits: config.waits(),
+        team_namespaces: config.team_namespaces,
         callback_url: config.callback_url.as_ref().map(ToString::to_string),
-        connections: Connections::new(http, client.clone(), config.broker_timeout()),
+        connections: Connections::new(http.into(), client.clone(), config.broker_timeout(), own),
+        clock: Clock::system(),
         health: HealthBoard::default(),
+        orphans: OrphanBoard::new(config.orphans()),
         placements: Placements::default(),
         polls: Attempts::default(),
         failures: Attempts::default(),
+        metrics: Metrics::default(),
+        costs: None,
         recorder: events::recorder(client.clone(), config),
         client,
     }
@@ -196,7 +260,7 @@ async fn operate(
     );
     let listed = tokio::select! {
         () = stop.cancelled() => false,
-        ready = ctx.caches.wait_until_ready() => ready.is_ok(),
+        ready = listed(ctx) => ready.is_ok(),
     };
     if listed {
         start_controllers(&mut controllers, ctx, work.receivers, config.concurrency, stop);
@@ -218,6 +282,15 @@ async fn operate(
     watches_stop.cancel();
     drain(&mut watches, tenancy::DEBOUNCE).await;
     if orderly { Ok(()) } else { Err(RunError::TaskEnded) }
+}
+
+/// Waits until everything that is watched was listed once.
+async fn listed(ctx: &Context) -> Result<(), WriterDropped> {
+    ctx.caches.wait_until_ready().await?;
+    match &ctx.costs {
+        Some(costs) => costs.wait_until_ready().await,
+        None => Ok(()),
+    }
 }
 
 /// Waits for tasks to end, and stops those that take longer.

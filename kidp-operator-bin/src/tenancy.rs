@@ -1,7 +1,13 @@
-//! Teams, tenants and applications: does what they refer to exist, and how much belongs to them.
+//! Teams, tenants and applications: does what they refer to exist, and how much belongs to them. The namespaces of
+//! teams are in [`team`], [`namespaces`] and [`objects`]; who may name a team is in [`rights`].
 //!
 //! All three have one shape, [`Counted`]: a status that is a pure function of the object and the caches, written
 //! when it differs. Triggers are debounced, so that a burst of resources costs one write and not one each.
+
+pub mod namespaces;
+pub mod objects;
+pub mod rights;
+pub mod team;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +19,15 @@ use kidp_core::crd::{Application, ApplicationStatus, Team, TeamStatus, Tenant, T
 use kidp_core::instance::{OwnerKind, ResourceType};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::events::Event;
 use kube::runtime::reflector::ObjectRef;
 use serde::Serialize;
 
 use crate::backoff::jitter;
 use crate::cache::{Caches, namespace_of, resolve};
 use crate::context::Context;
+use crate::costs::budget;
+use crate::events;
 use crate::kind::AnyResource;
 use crate::kube_io::{self, WriteError, Written};
 
@@ -35,16 +44,41 @@ pub trait Counted: Written + Send + Sync + 'static {
 
     /// The status that it should have. Equal to the present one when nothing is new.
     fn next(&self, caches: &Caches, now: Timestamp) -> Self::Status;
+
+    /// What is worth an Event once `next` is written.
+    fn news(&self, _next: &Self::Status) -> Vec<Event> {
+        Vec::new()
+    }
 }
 
 /// Brings one status up to date.
 pub async fn reconcile<K: Counted>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, WriteError> {
-    let next = object.next(&ctx.caches, Timestamp::now());
-    if object.status() != Some(&next) {
-        kube_io::apply_status(&ctx.client, object.as_ref(), &next).await?;
-        tracing::info!(kind = %K::kind(&()), name = %ObjectRef::from_obj(object.as_ref()), "status");
-    }
+    let next = object.next(&ctx.caches, ctx.clock.now());
+    record(object.as_ref(), &next, &ctx).await?;
     Ok(Action::requeue(jitter(ctx.waits.resync)))
+}
+
+/// Writes the status, if it says something new.
+async fn record<K: Counted>(object: &K, next: &K::Status, ctx: &Context) -> Result<(), WriteError> {
+    if object.status() != Some(next) {
+        kube_io::apply_status(&ctx.client, object, next).await?;
+        tracing::info!(kind = %K::kind(&()), name = %ObjectRef::from_obj(object), "status");
+        for event in object.news(next) {
+            events::publish(&ctx.recorder, object, &event).await;
+        }
+    }
+    Ok(())
+}
+
+/// Every resource of a team, directly or through an application.
+pub fn resources_of_team(team: &Team, caches: &Caches) -> Vec<Arc<dyn AnyResource>> {
+    let (namespace, name) = (namespace_of(team), team.name_any());
+    let mut owned = caches.resources_of_owner(OwnerKind::Team, &namespace, &name);
+    for app in caches.applications_of_team(&namespace, &name) {
+        let (namespace, name) = (namespace_of(app.as_ref()), app.name_any());
+        owned.extend(caches.resources_of_owner(OwnerKind::Application, &namespace, &name));
+    }
+    owned
 }
 
 fn count<T>(items: &[T]) -> u32 {
@@ -107,25 +141,36 @@ impl Counted for Team {
             (!found).then(|| Statement::new("TenantNotFound", message))
         });
         let applications = caches.applications_of_team(&namespace, &name);
+        let resources = resources_of_team(self, caches);
         let mut owned = Tally::default();
-        owned.add(&caches.resources_of_owner(OwnerKind::Team, &namespace, &name));
-        for app in &applications {
-            let (namespace, name) = (namespace_of(app.as_ref()), app.name_any());
-            owned.add(&caches.resources_of_owner(OwnerKind::Application, &namespace, &name));
-        }
+        owned.add(&resources);
+        let budget = self.spec.budget.as_ref();
+        let cost = budget::team_cost(&resources, budget);
         let old = self
             .status
             .as_ref()
             .map(|s| s.conditions.as_slice())
             .unwrap_or_default();
+        let mut conditions = referring(self, missing, old, now);
+        if let (Some(cost), Some(budget)) = (&cost, budget.filter(|b| !b.alert_thresholds.is_empty())) {
+            let generation = self.metadata.generation.unwrap_or_default();
+            let alert = budget::alert(cost, budget, generation, now);
+            conditions.extend(conditions::carry_over(old, vec![alert]));
+        }
         TeamStatus {
             databases: owned.databases,
             caches: owned.caches,
             message_queues: owned.message_queues,
             applications: count(&applications),
-            conditions: referring(self, missing, old, now),
+            cost,
+            conditions,
             observed_generation: self.metadata.generation,
         }
+    }
+
+    fn news(&self, next: &TeamStatus) -> Vec<Event> {
+        let before = self.status.as_ref().and_then(|status| status.cost.as_ref());
+        budget::news(before, next.cost.as_ref(), self.spec.budget.as_ref())
     }
 }
 
@@ -163,6 +208,13 @@ impl Counted for Application {
         let missing = caches.team(&team_namespace, &team).is_none().then(|| {
             let message = format!("spec.teamRef: there is no Team `{team}` in namespace `{team_namespace}`");
             Statement::new("TeamNotFound", message)
+        });
+        let missing = missing.or_else(|| {
+            let refusal = rights::refusal_of_application(self, caches)?;
+            Some(Statement::new(
+                "TeamNotAllowed",
+                format!("spec.teamRef: {refusal}"),
+            ))
         });
         let old = self
             .status

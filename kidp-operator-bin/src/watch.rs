@@ -34,9 +34,23 @@ impl<K> Watched for K where
 
 type Changes<K> = Vec<(Option<Arc<K>>, Option<Arc<K>>)>;
 
-/// Watches until `stop`.
+/// Watches all objects until `stop`.
 pub async fn watch<K: Watched>(
     api: Api<K>,
+    writer: Writer<K>,
+    caches: Caches,
+    queues: Queues,
+    stop: CancellationToken,
+) where
+    ObjectRef<K>: Hash + Eq,
+{
+    watch_some(api, watcher::Config::default(), writer, caches, queues, stop).await;
+}
+
+/// Watches what `config` selects until `stop`.
+pub async fn watch_some<K: Watched>(
+    api: Api<K>,
+    config: watcher::Config,
     mut writer: Writer<K>,
     caches: Caches,
     queues: Queues,
@@ -46,7 +60,7 @@ pub async fn watch<K: Watched>(
 {
     let reader = writer.as_reader();
     let mut before = HashMap::new();
-    let stream = watch_stream(api, watcher::Config::default())
+    let stream = watch_stream(api, config)
         .default_backoff()
         .map_ok(|event| event.modify(|object| object.managed_fields_mut().clear()))
         .take_until(stop.cancelled_owned());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kidp_callback::PublicKey;
 use kidp_core::crd::Broker;
+use kidp_core::problem::Reason;
 use kidp_core::wire::BrokerRoot;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -37,6 +38,8 @@ pub enum Observation {
     Failing,
     /// Something answers that is not a broker.
     NotABroker,
+    /// It is there, and wants to be left alone for now.
+    Busy,
 }
 
 /// Asks one broker.
@@ -56,6 +59,12 @@ pub async fn check(broker: &Broker, connections: &Connections) -> Observation {
         Err(error) => {
             tracing::debug!(broker = %broker.name_any(), %error, "health check failed");
             match error {
+                BrokerError::Busy(_) => Observation::Busy,
+                BrokerError::Refused(problem) if problem.error == Reason::Unauthorized => {
+                    let say = "the broker does not take the operator's credentials: see spec.authentication, and the \
+                        broker's log";
+                    Observation::Misconfigured("Unauthorized", say.to_owned())
+                }
                 BrokerError::NotABroker(_) | BrokerError::TooLarge => Observation::NotABroker,
                 _ => Observation::Failing,
             }
@@ -65,9 +74,12 @@ pub async fn check(broker: &Broker, connections: &Connections) -> Observation {
 
 fn misconfigured(error: &ConnectError) -> Observation {
     let reason = match error {
-        ConnectError::UnsupportedAuthentication(_) => "UnsupportedAuthentication",
-        ConnectError::Secret { .. } => "InvalidSecret",
-        ConnectError::Endpoint(_) | ConnectError::NoBroker => "InvalidEndpoint",
+        ConnectError::NoToken | ConnectError::TokenFile => "NoToken",
+        ConnectError::Secret { .. } | ConnectError::Certificates(_) => "InvalidSecret",
+        ConnectError::Endpoint(_)
+        | ConnectError::NoBroker
+        | ConnectError::Plain
+        | ConnectError::MtlsWithoutTls => "InvalidEndpoint",
     };
     Observation::Misconfigured(reason, error.to_string())
 }
@@ -104,6 +116,10 @@ impl Health {
     /// After one more check.
     #[must_use]
     pub fn after(self, observation: Observation) -> Self {
+        // Whoever says so is there; how it does is not known.
+        if observation == Observation::Busy {
+            return self;
+        }
         let failed = matches!(observation, Observation::Failing | Observation::NotABroker);
         Self {
             failures: if failed {

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kidp_core::conditions::{self, Statement};
-use kidp_core::crd::{Broker, BrokerPhase, BrokerStatus};
+use kidp_core::crd::{Broker, BrokerPhase, BrokerStatus, PreviousKey};
 
 use super::health::{Health, Observation};
 use crate::backoff::exponential;
 
 /// First wait before a broker that is not ready is asked again.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How long a key that a broker has replaced is believed: longer than a callback is in its window, and than two replicas
+/// of a broker take to agree.
+const BELIEVED: SignedDuration = SignedDuration::from_mins(15);
+/// Most replaced keys that are believed.
+const MOST_PREVIOUS: usize = 2;
 
 /// How long until the next check: the interval while it is ready, and sooner at first while it is not, so that a
 /// broker that comes up is used soon.
@@ -38,12 +44,27 @@ pub fn next(broker: &Broker, health: &Health, active: u32, now: Timestamp) -> Br
     next.conditions = conditions::carry_over(&old.conditions, conditions);
     if let Some(Observation::Healthy { version, key }) = &health.last {
         next.version = Some(version.clone());
+        next.previous_callback_keys = previous_keys(&old, key, now);
         next.callback_public_key = Some(key.clone());
         if next != old {
             next.last_heartbeat = Some(Time(now));
         }
     }
     next
+}
+
+/// The keys that are believed beside `current`: what was current before, and what has not expired.
+fn previous_keys(old: &BrokerStatus, current: &str, now: Timestamp) -> Vec<PreviousKey> {
+    let replaced = old.callback_public_key.as_ref().filter(|key| *key != current);
+    let replaced = replaced.map(|key| PreviousKey {
+        key: key.clone(),
+        expires_at: Time(now + BELIEVED),
+    });
+    let known = old.previous_callback_keys.iter().cloned();
+    let mut keys: Vec<PreviousKey> = replaced.into_iter().chain(known).collect();
+    keys.retain(|previous| previous.key != current && previous.expires_at.0 > now);
+    keys.truncate(MOST_PREVIOUS);
+    keys
 }
 
 fn judge(
@@ -73,7 +94,7 @@ fn judge(
         Some(Observation::Misconfigured(reason, message)) => unknown(reason, message.clone()),
         Some(Observation::Failing) => failing(broker, old, health.failures, BrokerPhase::Unhealthy, now),
         Some(Observation::NotABroker) => failing(broker, old, health.failures, BrokerPhase::Unknown, now),
-        None => failing(broker, old, 0, BrokerPhase::Unhealthy, now),
+        Some(Observation::Busy) | None => failing(broker, old, 0, BrokerPhase::Unhealthy, now),
     }
 }
 
@@ -151,6 +172,41 @@ mod tests {
     }
 
     #[test]
+    fn a_rotated_key_is_believed_for_a_while_beside_the_new_one() {
+        let with = |key: &str| {
+            Health::NONE.after(Observation::Healthy {
+                version: "1".into(),
+                key: key.into(),
+            })
+        };
+        let keys = |status: &BrokerStatus| -> Vec<String> {
+            let previous = status.previous_callback_keys.iter().map(|p| p.key.clone());
+            status
+                .callback_public_key
+                .iter()
+                .cloned()
+                .chain(previous)
+                .collect()
+        };
+        let mut status = next(&broker(None), &with("a"), 0, at(0));
+        assert_eq!(keys(&status), ["a"]);
+        for (key, second) in [("b", 10), ("c", 20), ("d", 30)] {
+            status = next(&broker(Some(status)), &with(key), 0, at(second));
+        }
+        assert_eq!(keys(&status), ["d", "c", "b"]);
+        assert_eq!(status.previous_callback_keys[0].expires_at, Time(at(30 + 900)));
+        status = next(&broker(Some(status)), &with("c"), 0, at(40));
+        assert_eq!(keys(&status), ["c", "d", "b"], "a broker that was put back");
+        let failing = with("c").after(Observation::Failing);
+        assert_eq!(
+            keys(&next(&broker(Some(status.clone())), &failing, 0, at(50))),
+            ["c", "d", "b"]
+        );
+        status = next(&broker(Some(status)), &with("c"), 0, at(1000));
+        assert_eq!(keys(&status), ["c"]);
+    }
+
+    #[test]
     fn thresholds_turn_ready_to_unhealthy_to_offline_and_back() {
         let mut current = broker(Some(next(
             &broker(None),
@@ -192,8 +248,8 @@ mod tests {
             (Observation::WrongName("us".into()), "NameMismatch"),
             (Observation::BadKey, "InvalidCallbackKey"),
             (
-                Observation::Misconfigured("UnsupportedAuthentication", "x".into()),
-                "UnsupportedAuthentication",
+                Observation::Misconfigured("Unauthorized", "x".into()),
+                "Unauthorized",
             ),
         ];
         for (observation, reason) in table {
@@ -203,6 +259,22 @@ mod tests {
                 (BrokerPhase::Unknown, reason)
             );
         }
+    }
+
+    #[test]
+    fn a_broker_that_is_busy_is_as_it_was() {
+        let ready = next(&broker(None), &Health::NONE.after(healthy()), 0, at(1));
+        for health in [Health::NONE, Health::NONE.after(healthy())] {
+            let status = next(
+                &broker(Some(ready.clone())),
+                &health.after(Observation::Busy),
+                0,
+                at(2),
+            );
+            assert_eq!(status, ready);
+        }
+        let failing = Health::NONE.after(Observation::Failing).after(Observation::Busy);
+        assert_eq!(failing.failures, 1);
     }
 
     #[test]

@@ -10,7 +10,12 @@ fn id() -> DeploymentId {
 
 fn client(server: &MockServer, key: Option<&str>) -> BrokerClient {
     let http = kidp_callback::http::client(Duration::from_millis(300)).unwrap();
-    BrokerClient::new(http, &server.uri(), key.map(ApiKey::new)).unwrap()
+    BrokerClient::new(
+        http.into(),
+        base_url(&server.uri()).unwrap(),
+        key.map(Bearer::new),
+        Pause::default(),
+    )
 }
 
 async fn answering(template: ResponseTemplate) -> (MockServer, BrokerClient) {
@@ -116,6 +121,7 @@ async fn an_accepted_request_and_its_query_follow_the_contract() {
         .await;
     let client = client(&server, None);
     let request = DeprovisionRequest {
+        permanent: false,
         deployment_id: id(),
         namespace: None,
         deletion_policy: None,
@@ -127,11 +133,65 @@ async fn an_accepted_request_and_its_query_follow_the_contract() {
 #[tokio::test]
 async fn nobody_there_is_unreachable_and_names_no_address() {
     let http = kidp_callback::http::client(Duration::from_secs(1)).unwrap();
-    let client = BrokerClient::new(http.clone(), "http://127.0.0.1:9", None).unwrap();
+    let base = base_url("http://127.0.0.1:9").unwrap();
+    let client = BrokerClient::new(http.into(), base, None, Pause::default());
     let error = client.status(&id()).await.unwrap_err();
     assert!(
         error.is_retryable() && !error.to_string().contains("127.0.0.1"),
         "{error}"
     );
-    assert!(BrokerClient::new(http, "ftp://x", None).is_err());
+    assert!(base_url("ftp://x").is_err());
+}
+
+#[tokio::test]
+async fn a_broker_that_asks_to_wait_is_left_alone_until_then() {
+    let server = MockServer::start().await;
+    let problem = Problem::new(Reason::TooManyRequests, "wait 1 s");
+    let template = ResponseTemplate::new(429).insert_header("retry-after", "1");
+    Mock::given(method("GET"))
+        .respond_with(template.set_body_json(&problem))
+        .mount(&server)
+        .await;
+    let client = client(&server, None);
+    let other = client.clone();
+    assert_eq!(
+        client.status(&id()).await.unwrap_err().busy(),
+        Some(Duration::from_secs(1))
+    );
+    for client in [&client, &other] {
+        let left = client.status(&id()).await.unwrap_err().busy().unwrap();
+        assert!(left <= Duration::from_secs(1), "{left:?}");
+    }
+    let asked = async || server.received_requests().await.unwrap().len();
+    assert_eq!(asked().await, 1, "the pause is kept without asking");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(other.status(&id()).await.unwrap_err().busy().is_some());
+    assert_eq!(asked().await, 2);
+}
+
+#[test]
+fn a_wait_has_bounds() {
+    let wait = |text: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = text {
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+        }
+        retry_after(&headers).as_secs()
+    };
+    let never = Some("99999999999");
+    let date = Some("Wed, 21 Oct 2026 07:28:00 GMT");
+    assert_eq!(
+        [None, Some("0"), Some("7"), never, date].map(wait),
+        [1, 1, 7, 120, 1]
+    );
+}
+
+#[test]
+fn not_being_let_in_is_no_fault_of_the_resource() {
+    let refused = |reason| BrokerError::Refused(Problem::new(reason, ""));
+    assert!(refused(Reason::Unauthorized).is_retryable());
+    assert!(
+        !refused(Reason::Forbidden).is_retryable(),
+        "a policy has to change first"
+    );
 }

@@ -6,6 +6,7 @@ use crate::queues::{Receivers, queues};
 use crate::testing::{broker, cache, database, fill, id_at_eu};
 use axum::body::Body;
 use axum::http::Request;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_callback::{SigningKey, sign};
 use kidp_core::instance::ResourceType;
 use tower::ServiceExt;
@@ -143,6 +144,91 @@ async fn what_is_forged_altered_or_stale_is_not_believed() {
     unsigned.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
     assert_eq!(fixture.code(unsigned, body).await, 401);
     assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn a_key_before_is_believed_until_it_expires() {
+    let old = SigningKey::from_seed(&[8; 32]);
+    let body = message().to_body().unwrap();
+    for (minutes, code) in [(1, 204), (-1, 401)] {
+        let mut rotated = broker("eu", Some(key().public().to_string()));
+        rotated.status.as_mut().unwrap().previous_callback_keys = vec![kidp_core::crd::PreviousKey {
+            key: old.public().to_string(),
+            expires_at: Time(Timestamp::now() + jiff::SignedDuration::from_mins(minutes)),
+        }];
+        let (readers, mut writers) = caches();
+        fill(&mut writers.databases, [database("orders")]);
+        fill(&mut writers.brokers, [rotated]);
+        let (queues, _receivers) = queues();
+        let (_leading, seen) = watch::channel(true);
+        let app = app(Receiver::new(readers, queues, seen));
+        for signer in [&old, &key()] {
+            let mut request = Request::post("/v1/callback")
+                .body(Body::from(body.clone()))
+                .unwrap();
+            *request.headers_mut() = signed(signer, "eu", "m1", Timestamp::now(), &body);
+            let answer = app.clone().oneshot(request).await.unwrap().status().as_u16();
+            let expected = if signer.public() == key().public() {
+                204
+            } else {
+                code
+            };
+            assert_eq!(answer, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_without_a_key_is_not_remembered() {
+    let (readers, mut writers) = caches();
+    fill(&mut writers.databases, [database("orders")]);
+    fill(
+        &mut writers.brokers,
+        [broker("eu", Some(key().public().to_string()))],
+    );
+    let (queues, _receivers) = queues();
+    let (_leading, seen) = watch::channel(true);
+    let receiver = Receiver::new(readers, queues, seen);
+    let guard = Arc::clone(&receiver.guard);
+    let app = app(receiver);
+    let forger = SigningKey::from_seed(&[9; 32]);
+    let body = message().to_body().unwrap();
+    for n in 0..200 {
+        let mut request = Request::post("/v1/callback")
+            .body(Body::from(body.clone()))
+            .unwrap();
+        *request.headers_mut() = signed(&forger, "eu", &format!("m{n}"), Timestamp::now(), &body);
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status().as_u16(), 401);
+    }
+    assert!(
+        guard.lock().unwrap().is_empty(),
+        "only what is believed takes memory"
+    );
+}
+
+#[tokio::test]
+async fn ten_times_late_and_in_any_order_is_one_hint_for_each_message() {
+    let mut fixture = fixture();
+    let mut messages = Vec::new();
+    for (id, phase, generation) in [
+        ("m1", CallbackPhase::Provisioning, 2),
+        ("m2", CallbackPhase::Ready, 2),
+        ("m0", CallbackPhase::Ready, 1),
+    ] {
+        let mut callback = message();
+        callback.phase = phase;
+        callback.resource_generation = Some(generation);
+        messages.push(good(id, &callback));
+    }
+    for turn in 0..30 {
+        let (headers, body) = messages[(turn * 7 + turn / 3) % 3].clone();
+        assert_eq!(fixture.code(headers, body).await, 204);
+    }
+    assert_eq!(
+        fixture.hinted(),
+        2,
+        "one of each, and none of the generation before"
+    );
 }
 
 #[tokio::test]

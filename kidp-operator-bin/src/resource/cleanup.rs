@@ -1,15 +1,17 @@
 //! Deletion: the finalizer leaves when the broker itself has confirmed that it holds nothing.
 //!
 //! # Flow
-//! Ask the broker for the deployment. If it has it, ask to remove it, once, and then poll. If it does not know
-//! it, ask for its name, since a wrong address also answers "not found"; only the right broker's word lets the
-//! finalizer go.
+//! Ask the broker for the deployment. Unless it is at its removal, ask to remove it, for good; then poll. When there is
+//! nothing to remove, ask for its name, since a wrong address also answers "not found"; only the right broker's word
+//! lets the finalizer go. The removal is asked for even where the broker knows of nothing: a request of ours may still
+//! be on its way, and is refused from then on.
 //!
 //! # Caveats
 //! A broker that cannot be asked, or whose `Broker` object is gone, keeps the object here, with the condition
 //! `BrokerUnavailable`, for as long as that lasts. See [`super::ABANDON_ANNOTATION`] for the way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kidp_core::conditions::Statement;
 use kidp_core::crd::ServiceResource;
@@ -23,12 +25,12 @@ use super::plan::{Removal, plan_removal};
 use super::status::{Pace, deleting, unavailable};
 use super::validate::MAX_MESSAGE;
 use super::{ABANDON_ANNOTATION, Error, pace, provision, write};
-use crate::broker_client::{BrokerClient, BrokerError};
+use crate::broker_client::{BrokerClient, BrokerError, is_final};
 use crate::cache::namespace_of;
 use crate::context::Context;
 use crate::events::truncated;
 use crate::kind::ResourceKey;
-use crate::kube_io;
+use crate::{costs, kube_io};
 
 /// How far the removal is.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ enum Progress {
     UnderWay,
     /// The broker refuses to remove it; only a change helps.
     Refused(Problem),
+    /// The broker wants to be left alone for so long.
+    Busy(Duration),
     /// The broker cannot be asked, or is another one.
     Unavailable(Statement),
 }
@@ -58,6 +62,9 @@ pub async fn run<K: ServiceResource>(resource: &Arc<K>, ctx: &Context) -> Result
     {
         return release(resource, "abandoned by annotation", ctx).await;
     }
+    if ctx.placements.send(&placement.id) {
+        return release(resource, "nothing was sent to its broker", ctx).await;
+    }
     let (say, stalled, pace_of) = match remove(resource.as_ref(), &placement, ctx).await {
         Progress::Gone => return release(resource, "the broker confirmed that it is gone", ctx).await,
         Progress::UnderWay => {
@@ -72,11 +79,14 @@ pub async fn run<K: ServiceResource>(resource: &Arc<K>, ctx: &Context) -> Result
             let say = Statement::new(problem.error.as_str(), truncated(&message, MAX_MESSAGE));
             (say, true, Pace::Settled)
         }
+        Progress::Busy(wait) => {
+            return Ok(Action::requeue(pace(resource.as_ref(), Pace::After(wait), ctx)));
+        }
         Progress::Unavailable(say) => (say, false, Pace::BackOff),
     };
     write(
         resource,
-        deleting(resource.as_ref(), &say, stalled, jiff::Timestamp::now()),
+        deleting(resource.as_ref(), &say, stalled, ctx.clock.now()),
         ctx,
     )
     .await?;
@@ -85,6 +95,7 @@ pub async fn run<K: ServiceResource>(resource: &Arc<K>, ctx: &Context) -> Result
 
 async fn release<K: ServiceResource>(resource: &Arc<K>, why: &str, ctx: &Context) -> Result<Action, Error> {
     let key = ResourceKey::of(resource.as_ref());
+    costs::usage::end(resource.as_ref(), ctx).await?;
     kube_io::remove_finalizer(&ctx.client, resource.as_ref(), K::FINALIZER).await?;
     tracing::info!(resource = %key, why, "released");
     ctx.polls.reset(&key);
@@ -102,7 +113,8 @@ async fn remove<K: ServiceResource>(resource: &K, placement: &Placement, ctx: &C
     };
     match exchange(&client, resource, placement, ctx).await {
         Ok(progress) => progress,
-        Err(BrokerError::Refused(problem)) if !problem.error.is_retryable() => Progress::Refused(problem),
+        Err(BrokerError::Busy(wait)) => Progress::Busy(wait),
+        Err(BrokerError::Refused(problem)) if is_final(&problem) => Progress::Refused(problem),
         Err(error) => {
             tracing::warn!(broker = %placement.name, %error, "broker unavailable, trying again");
             Progress::Unavailable(unavailable(&placement.name))
@@ -119,12 +131,12 @@ async fn exchange<K: ServiceResource>(
     let answer = client.status(&placement.id).await?;
     match plan_removal(answer.as_ref()) {
         Removal::Wait => Ok(Progress::UnderWay),
-        Removal::Confirm => confirm(client, placement, ctx).await,
         Removal::Ask => {
             let request = DeprovisionRequest {
                 deployment_id: placement.id.clone(),
                 namespace: Some(namespace_of(resource)),
                 deletion_policy: Some(resource.deletion_policy()),
+                permanent: true,
             };
             match client.deprovision(&request).await? {
                 Some(_) => Ok(Progress::UnderWay),

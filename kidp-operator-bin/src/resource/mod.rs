@@ -17,12 +17,15 @@
 //!
 //! # Guarantees
 //! - At every moment that a broker may hold an instance, the object has the finalizer and `status.brokerRef`.
-//! - `status.brokerRef` never changes once written.
+//! - `status.brokerRef` never changes once anything may have been sent to that broker. Where its broker goes offline before,
+//!   a resource is given to another one.
 //! - The deployment id is derived from broker, namespace, kind, name and UID, so a step that is repeated after a
 //!   crash is the same operation.
 //! - Three writes take a new object to Ready: finalizer, Provisioning, Ready. A settled object causes none.
 //! - A spec that was refused is submitted again when it changes, and otherwise only once every resync interval.
 //! - A corrected spec is always submitted, whatever the phase.
+//! - A request that is delayed on its way makes no instance after its resource is gone: the last removal asks the
+//!   broker to refuse it.
 //!
 //! # Assumptions
 //! - One operator reconciles at a time (leader election), and one object is reconciled by one task at a time
@@ -32,16 +35,15 @@
 //! # Caveats
 //! - The operator cannot tell a broker that is away for an hour from one that is gone for good. A `Database` whose
 //!   broker does not come back keeps its finalizer until somebody who knows that the instance is gone sets the
-//!   annotation [`ABANDON_ANNOTATION`] to `true`. What the broker then still holds is nobody's any more.
-//! - A leader that loses its lease drops its requests some seconds before the next one starts. One that had left
-//!   for the broker already, and is delayed on its way for longer, can still reach it after a deletion that the next
-//!   leader confirmed.
+//!   annotation [`ABANDON_ANNOTATION`] to `true`. What the broker then still holds is an orphan, see
+//!   [`crate::broker::orphans`].
 
 pub mod cleanup;
 pub mod dereference;
 pub mod place;
 pub mod plan;
 pub mod provision;
+pub mod residency;
 pub mod status;
 pub mod validate;
 
@@ -49,6 +51,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kidp_core::crd::{Phase, ResourceStatus, ServiceResource};
+use kidp_core::mutation;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -56,9 +59,9 @@ use thiserror::Error;
 
 use crate::backoff::{exponential, jitter};
 use crate::context::Context;
-use crate::events;
 use crate::kind::{AnyResource, ResourceKey, Served};
 use crate::kube_io::{self, WriteError};
+use crate::{costs, events};
 use place::Placement;
 use status::{Outcome, Pace};
 
@@ -89,15 +92,13 @@ pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result
         current = Arc::new(kube_io::add_finalizer(&ctx.client, current.as_ref(), K::FINALIZER).await?);
     }
     let owner = dereference::owner(current.as_ref(), &ctx.caches);
-    let outcome = match Placement::of(current.as_ref())? {
+    let placed = Placement::of(current.as_ref())?.filter(|_| !mutation::active("pick-anew"));
+    let stays = placed.filter(|placement| !place::may_move(placement, &ctx));
+    let outcome = match stays {
         Some(placement) => provision::advance(current.as_ref(), &placement, &owner, &ctx).await,
         None => match place::run(current.as_ref(), &owner, &ctx)? {
             Ok(placement) => {
-                let now = jiff::Timestamp::now();
-                let planned = status::next(current.as_ref(), Some(&placement), &Outcome::InProgress, now);
-                current = write(&current, planned, &ctx).await.inspect_err(|_| {
-                    ctx.placements.forget(&ResourceKey::of(current.as_ref()));
-                })?;
+                current = record(&current, &placement, &ctx).await?;
                 provision::submit(current.as_ref(), &placement, &owner, &ctx).await
             }
             Err(outcome) => outcome,
@@ -106,16 +107,30 @@ pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result
     settle(&current, &outcome, &ctx).await
 }
 
+/// Writes a placement down, before anything is sent for it.
+async fn record<K: Served>(
+    resource: &Arc<K>,
+    placement: &Placement,
+    ctx: &Context,
+) -> Result<Arc<K>, WriteError> {
+    if let Some(old) = Placement::of(resource.as_ref()).ok().flatten() {
+        ctx.placements.send(&old.id);
+    }
+    let now = ctx.clock.now();
+    let planned = status::next(resource.as_ref(), Some(placement), &Outcome::InProgress, now);
+    let written = write(resource, planned, ctx).await.inspect_err(|_| {
+        ctx.placements.forget(&ResourceKey::of(resource.as_ref()));
+    })?;
+    ctx.placements.keep_unsent(&placement.id);
+    Ok(written)
+}
+
 /// Records the outcome and says when to look again.
 async fn settle<K: Served>(resource: &Arc<K>, outcome: &Outcome, ctx: &Context) -> Result<Action, Error> {
     let placement = Placement::of(resource.as_ref())?;
-    let next = status::next(
-        resource.as_ref(),
-        placement.as_ref(),
-        outcome,
-        jiff::Timestamp::now(),
-    );
+    let next = status::next(resource.as_ref(), placement.as_ref(), outcome, ctx.clock.now());
     let written = write(resource, next, ctx).await?;
+    costs::usage::record(written.as_ref(), ctx).await?;
     if !Arc::ptr_eq(&written, resource) {
         catch_up(resource.as_ref(), ctx).await;
     }
@@ -141,7 +156,12 @@ async fn write<K: ServiceResource>(
     next: ResourceStatus,
     ctx: &Context,
 ) -> Result<Arc<K>, WriteError> {
-    if resource.status() == Some(&next) {
+    let next = if resource.is_deleting() {
+        next
+    } else {
+        costs::status::estimated(next, resource.as_ref(), ctx)
+    };
+    if resource.status() == Some(&next) && !mutation::active("write-always") {
         return Ok(Arc::clone(resource));
     }
     let old = resource.phase();
@@ -168,6 +188,8 @@ fn pace<K: ServiceResource>(resource: &K, pace: Pace, ctx: &Context) -> Duration
     }
     jitter(match pace {
         Pace::Poll => exponential(ctx.polls.next(key), waits.poll_min, waits.poll_max),
+        // The more ask, the longer each waits: the broker's limit is for all of them together.
+        Pace::After(wait) => wait.max(exponential(ctx.polls.next(key), waits.poll_min, waits.poll_max)),
         Pace::BackOff => exponential(ctx.failures.next(key), waits.poll_min, waits.backoff_max),
         Pace::Settled => {
             ctx.polls.reset(&key);
@@ -182,7 +204,7 @@ pub fn error_policy<K: ServiceResource>(resource: &K, error: &Error, ctx: &Conte
     match error {
         Error::Identity | Error::Write(WriteError::Gone) => Action::await_change(),
         Error::Write(WriteError::Conflict) => Action::requeue(jitter(CATCH_UP)),
-        Error::Write(WriteError::Api(_) | WriteError::Timeout) => {
+        Error::Write(WriteError::Api(_) | WriteError::Timeout | WriteError::Unserialisable(_)) => {
             tracing::warn!(resource = %key, %error, "reconcile failed, trying again");
             let attempt = ctx.failures.next(key);
             Action::requeue(jitter(exponential(

@@ -1,18 +1,31 @@
-//! The choice of a broker, made once for a resource and then read from its status.
+//! The choice of a broker, made once for a resource and then read from its status. Only where the broker goes offline before
+//! anything was sent to it is another one chosen.
+//!
+//! Those whose turn it is before a resource's, see [`crate::queue`], are given their places first, in thought: what is
+//! left is what the resource may choose from. So a place that is free is never taken out of turn, and one that nobody
+//! ahead can use is not left idle.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kidp_core::conditions::Statement;
-use kidp_core::crd::{Broker, LocalRef, ServiceResource};
+use kidp_core::cost::{Shape, estimate};
+use kidp_core::crd::{AntiAffinity, Broker, BrokerPhase, LocalRef, ServiceResource};
 use kidp_core::deployment::DeploymentId;
 use kube::ResourceExt;
 
 use super::dereference::Owner;
-use super::status::Outcome;
-use super::{Error, validate};
-use crate::cache::{heartbeat_of, namespace_of};
+use super::status::{Outcome, PATIENCE};
+use super::validate::Place;
+use super::{Error, residency, validate};
+use crate::cache::namespace_of;
 use crate::context::Context;
+use crate::costs::{Costs, location_of};
 use crate::kind::{AnyResource, ResourceKey};
-use crate::select::{Candidate, PlacementRequest, select_broker};
+use crate::placements::{BrokerName, Standing};
+use crate::queue;
+use crate::select::{Apart, Candidate, PlacementRequest, Selection, select_broker, select_in_turn};
 
 /// Where a resource is, or is about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +36,8 @@ pub struct Placement {
     pub name: String,
     /// The deployment.
     pub id: DeploymentId,
+    /// What spoke for and against each broker, where it was chosen a moment ago.
+    pub explanation: Option<String>,
 }
 
 impl Placement {
@@ -37,7 +52,12 @@ impl Placement {
 
     fn at<K: ServiceResource>(resource: &K, namespace: String, name: String) -> Result<Self, Error> {
         let id = resource.deployment_at(&name).ok_or(Error::Identity)?;
-        Ok(Self { namespace, name, id })
+        Ok(Self {
+            namespace,
+            name,
+            id,
+            explanation: None,
+        })
     }
 
     /// As it is written in the status of an object in `namespace`.
@@ -47,6 +67,13 @@ impl Placement {
             namespace: (self.namespace != namespace).then(|| self.namespace.clone()),
         }
     }
+}
+
+/// Whether another broker may be chosen: the first one is offline, and nothing was sent to it.
+pub fn may_move(placement: &Placement, ctx: &Context) -> bool {
+    let broker = ctx.caches.broker(&placement.namespace, &placement.name);
+    let phase = broker.and_then(|b| b.status.as_ref().map(|s| s.phase));
+    phase == Some(BrokerPhase::Offline) && ctx.placements.is_unsent(&placement.id)
 }
 
 /// Chooses a broker, or says why there is none.
@@ -61,35 +88,173 @@ pub fn run<K: ServiceResource>(
             message.as_str(),
         ))));
     }
-    let request = PlacementRequest {
-        resource_type: K::TYPE,
-        engine: resource.engine(),
-        target: resource.target().cloned(),
+    if let Owner::NotAllowed(message) = owner {
+        return Ok(Err(Outcome::Refused(Statement::new(
+            "OwnerNotAllowed",
+            message.as_str(),
+        ))));
+    }
+    let residency = match residency::of(resource, &ctx.caches) {
+        Ok(residency) => residency,
+        Err(message) => return Ok(Err(Outcome::Waiting(Statement::new("TenantNotFound", message)))),
     };
     let key = ResourceKey::of(resource);
-    let selection = ctx.placements.decide(&key, &ctx.caches, |active| {
-        let brokers = ctx.caches.brokers.state();
-        let candidates = brokers
-            .iter()
-            .filter(|b| b.metadata.deletion_timestamp.is_none())
-            .map(|b| candidate(b, active.get(&(namespace_of(b.as_ref()), b.name_any()))))
-            .collect();
-        let selection = select_broker(&request, candidates, Timestamp::now());
-        (selection.chosen.clone(), selection)
+    let now = ctx.clock.now();
+    let (request, selection, place) = ctx.placements.decide(&key, &ctx.caches, now, |standing| {
+        let request = PlacementRequest {
+            tenant_residency: residency,
+            ..request(resource, standing, ctx)
+        };
+        let (selection, place) = in_turn(&key, &request, standing, now, ctx);
+        (selection.chosen.clone(), (request, selection, place))
     });
-    match selection.chosen {
-        Some((namespace, name)) => Placement::at(resource, namespace, name).map(Ok),
-        None => Ok(Err(validate::refusal(&request, &selection))),
+    let kind = K::TYPE.as_str();
+    if let Some(chosen) = &selection.chosen {
+        ctx.metrics.selected(kind, "chosen");
+        let (namespace, name) = chosen.clone();
+        let mut placement = Placement::at(resource, namespace, name)?;
+        placement.explanation = Some(validate::explanation(&selection, chosen));
+        return Ok(Ok(placement));
     }
+    let refusal = validate::refusal(&request, &selection, &place);
+    if let Outcome::Waiting(say) | Outcome::Refused(say) = &refusal {
+        ctx.metrics.selected(kind, say.reason);
+    }
+    Ok(Err(refusal))
 }
 
-fn candidate(broker: &Broker, active: Option<&u32>) -> Candidate {
-    Candidate {
-        namespace: namespace_of(broker),
-        name: broker.name_any(),
-        spec: broker.spec.clone(),
-        phase: broker.status.as_ref().map(|s| s.phase).unwrap_or_default(),
-        last_heartbeat: heartbeat_of(broker),
-        active: active.copied().unwrap_or(0),
+/// What a broker is chosen for, with those in mind whom the resource is to be kept apart from.
+fn request<R: AnyResource + ?Sized>(
+    resource: &R,
+    standing: &Standing<'_>,
+    ctx: &Context,
+) -> PlacementRequest {
+    let mut request = resource.placement_request();
+    let terms = request.target.as_ref().map(|t| t.anti_affinity.as_slice());
+    request.apart = terms
+        .unwrap_or_default()
+        .iter()
+        .map(|term| Apart {
+            term: term.clone(),
+            at: neighbours(resource, term, standing, ctx),
+        })
+        .collect();
+    if request.target.as_ref().is_some_and(|t| t.cost_weight.is_some()) {
+        request.monthly = prices(resource, ctx);
     }
+    request
+}
+
+/// What the resource would cost a month at each broker, where the price book says it.
+fn prices<R: AnyResource + ?Sized>(resource: &R, ctx: &Context) -> HashMap<BrokerName, f64> {
+    let Some(book) = ctx.costs.as_ref().and_then(Costs::book) else {
+        return HashMap::new();
+    };
+    let Ok(shape) = Shape::of(resource.kind(), &resource.instance_spec()) else {
+        return HashMap::new();
+    };
+    let now = ctx.clock.now();
+    let price = |broker: &Arc<Broker>| {
+        let estimate = estimate(&book.spec, &shape, &location_of(broker), now).ok()?;
+        let name = (namespace_of(broker.as_ref()), broker.name_any());
+        Some((name, estimate.monthly.to_number()))
+    };
+    ctx.caches.brokers.state().iter().filter_map(price).collect()
+}
+
+/// The brokers of those in the resource's namespace that the term speaks of.
+fn neighbours<R: AnyResource + ?Sized>(
+    resource: &R,
+    term: &AntiAffinity,
+    standing: &Standing<'_>,
+    ctx: &Context,
+) -> Vec<BrokerName> {
+    let own = resource.key();
+    let is_meant = |other: &dyn AnyResource| {
+        let key = other.key();
+        let labels = other.labelled();
+        key.namespace == own.namespace
+            && key != own
+            && term
+                .match_labels
+                .iter()
+                .all(|(name, value)| labels.get(name) == Some(value))
+    };
+    let place = |other: &Arc<dyn AnyResource>| {
+        let decided = || {
+            standing
+                .recent
+                .get(&other.key())
+                .map(|(broker, _)| broker.clone())
+        };
+        other.placed_at().or_else(decided)
+    };
+    ctx.caches.resources(is_meant).iter().filter_map(place).collect()
+}
+
+/// The choice that is left when those ahead have theirs, and where the resource stands in the queue.
+fn in_turn(
+    key: &ResourceKey,
+    request: &PlacementRequest,
+    standing: &Standing<'_>,
+    now: Timestamp,
+    ctx: &Context,
+) -> (Selection, Place) {
+    let candidates: Vec<_> = ctx
+        .caches
+        .brokers
+        .state_filter(|b| b.metadata.deletion_timestamp.is_none())
+        .iter()
+        .map(|broker| {
+            let active = standing
+                .active
+                .get(&(namespace_of(broker.as_ref()), broker.name_any()));
+            Candidate {
+                broker: Arc::clone(broker),
+                active: active.copied().unwrap_or(0),
+            }
+        })
+        .collect();
+    let waiting: Vec<_> = ctx
+        .caches
+        .tickets()
+        .into_iter()
+        .filter(|ticket| ticket.key == *key || competes(&ticket.key, standing, ctx))
+        .collect();
+    let place = Place {
+        namespace: key.namespace.clone(),
+        position: queue::position(&waiting, key),
+    };
+    let own = select_broker(request, candidates.clone(), now);
+    if own.chosen.is_none() {
+        return (own, place);
+    }
+    let mut served = ctx.caches.served();
+    for (recent, (_, at)) in standing.recent {
+        let last = served.entry(recent.namespace.clone()).or_insert(*at);
+        *last = (*last).max(*at);
+    }
+    let ahead = queue::order(waiting, &served)
+        .into_iter()
+        .take_while(|t| t.key != *key);
+    let ahead = ahead.filter_map(|ticket| {
+        let other = ctx.caches.resource(&ticket.key)?;
+        Some(PlacementRequest {
+            tenant_residency: residency::of(other.as_ref(), &ctx.caches).ok()?,
+            ..self::request(other.as_ref(), standing, ctx)
+        })
+    });
+    (select_in_turn(request, ahead, candidates, now), place)
+}
+
+/// Whether a waiting resource could take a place now. One whose choice is made, whose owner is not there, or whose
+/// status cannot be written, must not keep others out.
+fn competes(key: &ResourceKey, standing: &Standing<'_>, ctx: &Context) -> bool {
+    let has_owner = |resource: Arc<dyn AnyResource>| {
+        let owner = super::dereference::owner(resource.as_ref(), &ctx.caches);
+        matches!(owner, Owner::Found { .. })
+    };
+    !standing.recent.contains_key(key)
+        && ctx.failures.count(key) < PATIENCE
+        && ctx.caches.resource(key).is_some_and(has_owner)
 }

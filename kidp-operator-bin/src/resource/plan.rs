@@ -24,6 +24,11 @@ pub enum Step {
     Submit,
     /// The broker is at work, or the operator's copy is old. Ask again.
     Wait,
+    /// The broker has it, and has not begun: it is not its turn yet.
+    Queued {
+        /// What the broker says of it.
+        message: String,
+    },
     /// The instance is as it should be.
     Finish(Box<DeploymentStatus>),
     /// The instance is usable, and not as it should be.
@@ -63,6 +68,9 @@ pub fn plan_step(wanted: &Wanted, answer: Option<DeploymentStatus>) -> Step {
         return Step::Wait;
     }
     match found.phase {
+        Phase::Pending => Step::Queued {
+            message: found.message.unwrap_or_default(),
+        },
         Phase::Ready => Step::Finish(Box::new(found)),
         Phase::DriftDetected => Step::Drifted(Box::new(found)),
         Phase::Suspended => Step::Held(Box::new(found)),
@@ -70,26 +78,25 @@ pub fn plan_step(wanted: &Wanted, answer: Option<DeploymentStatus>) -> Step {
             reason: found.error.and_then(|e| serde_json::from_value(e.into()).ok()),
             message: found.message.unwrap_or_else(|| "no explanation".to_owned()),
         },
-        Phase::Pending | Phase::Provisioning | Phase::Deleting => Step::Wait,
+        Phase::Provisioning | Phase::Deleting => Step::Wait,
     }
 }
 
 /// What comes next while the resource is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Ask the broker to remove the instance.
+    /// Ask the broker to remove the instance, for good. If it says that there is none, make sure that it is the right
+    /// broker, then let go.
     Ask,
     /// The broker is at it. Ask again how far it is.
     Wait,
-    /// The broker has no such deployment. Make sure that it is the right broker, then let go.
-    Confirm,
 }
 
 /// What comes next while the resource is being deleted.
 pub fn plan_removal(answer: Option<&DeploymentStatus>) -> Removal {
     match answer {
-        None => Removal::Confirm,
         Some(found) if found.phase == Phase::Deleting => Removal::Wait,
-        Some(_) => Removal::Ask,
+        // Where there is none, a request to make it may be on its way still.
+        Some(_) | None => Removal::Ask,
     }
 }

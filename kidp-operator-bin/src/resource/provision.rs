@@ -3,7 +3,7 @@
 use kidp_core::conditions::Statement;
 use kidp_core::crd::{Broker, ServiceResource};
 use kidp_core::deployment::DeploymentId;
-use kidp_core::wire::{Accepted, ProvisionRequest};
+use kidp_core::wire::{Accepted, DeploymentStatus, ProvisionRequest};
 use kube::ResourceExt;
 
 use super::dereference::Owner;
@@ -16,14 +16,35 @@ use crate::broker_client::{BrokerClient, BrokerError};
 use crate::cache::namespace_of;
 use crate::context::Context;
 use crate::events::truncated;
-use crate::kind::ResourceKey;
+use crate::kind::{QUEUED, ResourceKey};
 
-fn wanted<K: ServiceResource>(resource: &K, id: &DeploymentId) -> Wanted {
+/// What the broker is to have: the spec, with the team's settings where it has none of its own.
+fn wanted<K: ServiceResource>(resource: &K, id: &DeploymentId, owner: &Owner) -> Wanted {
+    let mut spec = resource.instance();
+    if let Owner::Found { drift, .. } = owner {
+        spec.drift = spec.drift.over(drift.as_ref());
+    }
     Wanted {
         id: id.clone(),
         generation: resource.meta().generation.unwrap_or_default(),
-        spec: resource.instance(),
+        spec,
     }
+}
+
+/// The same, as far as it can be known: while the team cannot be asked, what it said last goes on to hold.
+fn wanted_beside<K: ServiceResource>(
+    resource: &K,
+    id: &DeploymentId,
+    owner: &Owner,
+    found: Option<&DeploymentStatus>,
+) -> Wanted {
+    let mut wanted = wanted(resource, id, owner);
+    if let (Owner::Missing(_) | Owner::NotAllowed(_), Some(found)) = (owner, found)
+        && found.resource_generation == wanted.generation
+    {
+        wanted.spec.drift = found.spec.drift.clone();
+    }
+    wanted
 }
 
 /// A client of the broker, or what it means that there is none.
@@ -46,17 +67,24 @@ pub async fn advance<K: ServiceResource>(
     owner: &Owner,
     ctx: &Context,
 ) -> Outcome {
-    let client = match connect(placement, ctx).await {
-        Ok((client, _)) => client,
+    let (client, broker) = match connect(placement, ctx).await {
+        Ok(connected) => connected,
         Err(error) => return unconnected(resource, placement, &error, ctx),
     };
     let answer = match client.status(&placement.id).await {
         Ok(answer) => answer,
         Err(error) => return failed(resource, placement, &error, ctx),
     };
-    match plan_step(&wanted(resource, &placement.id), answer) {
-        Step::Submit => submit_to(&client, resource, placement, owner, ctx).await,
-        Step::Wait => Outcome::InProgress,
+    let wanted = wanted_beside(resource, &placement.id, owner, answer.as_ref());
+    let changes = answer.as_ref().and_then(|found| found.changes);
+    let changes = changes.filter(|changes| changes.generation == wanted.generation);
+    match plan_step(&wanted, answer) {
+        Step::Submit => submit_to((&client, &broker), resource, placement, owner, ctx).await,
+        Step::Wait => changes.map_or(Outcome::InProgress, Outcome::Changing),
+        Step::Queued { message } => {
+            let message = format!("queued at broker `{}`: {message}", placement.name);
+            Outcome::Waiting(Statement::new(QUEUED, truncated(&message, MAX_MESSAGE)))
+        }
         Step::Finish(found) => Outcome::Ready(found),
         Step::Drifted(found) => Outcome::Drifted(found),
         Step::Held(found) => Outcome::Held(found),
@@ -77,25 +105,28 @@ pub async fn submit<K: ServiceResource>(
     ctx: &Context,
 ) -> Outcome {
     match connect(placement, ctx).await {
-        Ok((client, _)) => submit_to(&client, resource, placement, owner, ctx).await,
+        Ok((client, broker)) => submit_to((&client, &broker), resource, placement, owner, ctx).await,
         Err(error) => unconnected(resource, placement, &error, ctx),
     }
 }
 
 async fn submit_to<K: ServiceResource>(
-    client: &BrokerClient,
+    (client, broker): (&BrokerClient, &Broker),
     resource: &K,
     placement: &Placement,
     owner: &Owner,
     ctx: &Context,
 ) -> Outcome {
     let team = match owner {
-        Owner::Found { team } => team.clone(),
+        Owner::Found { team, .. } => team.clone(),
         Owner::Missing(message) => {
             return Outcome::Waiting(Statement::new("OwnerNotFound", message.as_str()));
         }
+        Owner::NotAllowed(message) => {
+            return Outcome::Refused(Statement::new("OwnerNotAllowed", message.as_str()));
+        }
     };
-    let wanted = wanted(resource, &placement.id);
+    let wanted = wanted(resource, &placement.id, owner);
     let request = ProvisionRequest {
         resource_type: K::TYPE,
         resource_name: resource.name_any(),
@@ -106,11 +137,18 @@ async fn submit_to<K: ServiceResource>(
         spec: wanted.spec,
         resource_uid: resource.uid(),
         resource_generation: Some(wanted.generation),
+        requested_by: ctx.orphans.requested_by(broker),
     };
+    let first = ctx.placements.send(&placement.id);
     match client.provision(&request).await {
         Ok(Accepted { deployment_id, .. }) if deployment_id == placement.id => Outcome::InProgress,
         Ok(_) => mismatch(placement),
-        Err(error) => failed(resource, placement, &error, ctx),
+        Err(error) => {
+            if first && !error.is_sent() {
+                ctx.placements.keep_unsent(&placement.id);
+            }
+            failed(resource, placement, &error, ctx)
+        }
     }
 }
 
@@ -146,6 +184,10 @@ fn failed<K: ServiceResource>(
     ctx: &Context,
 ) -> Outcome {
     let key = ResourceKey::of(resource);
+    if let Some(wait) = error.busy() {
+        tracing::debug!(broker = %placement.name, resource = %key, %error, "waiting");
+        return Outcome::Busy(wait);
+    }
     if let BrokerError::Refused(problem) = error
         && !error.is_retryable()
     {

@@ -1,15 +1,20 @@
 //! The status that an outcome means: a pure function of the object, the outcome and the time.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kidp_core::conditions::{self, Statement};
-use kidp_core::crd::{LocalRef, Phase, ResourceStatus, ServiceResource};
+use kidp_core::crd::{LocalRef, PendingChanges, Phase, ResourceStatus, ServiceResource};
 use kidp_core::wire::DeploymentStatus;
 
 use super::place::Placement;
+use super::validate::MAX_MESSAGE;
 use crate::cache::namespace_of;
+use crate::events::truncated;
 
 /// Failures in a row before a status says so: a broker that restarts is back before that.
-const PATIENCE: u32 = 3;
+pub const PATIENCE: u32 = 3;
 
 /// What became of one reconcile.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,12 +25,16 @@ pub enum Outcome {
     Refused(Statement),
     /// The broker has it and is at work.
     InProgress,
+    /// The same, and it says what the changed spec does.
+    Changing(PendingChanges),
     /// As it should be.
     Ready(Box<DeploymentStatus>),
     /// Usable, and not as it should be.
     Drifted(Box<DeploymentStatus>),
     /// Held by the broker's people.
     Held(Box<DeploymentStatus>),
+    /// The broker wants to be left alone for so long.
+    Busy(Duration),
     /// The broker cannot be asked.
     Unavailable {
         /// What to say of it.
@@ -40,6 +49,8 @@ pub enum Outcome {
 pub enum Pace {
     /// Something is under way.
     Poll,
+    /// The broker wants to be left alone for so long.
+    After(Duration),
     /// Something fails.
     BackOff,
     /// Nothing will change by itself.
@@ -50,7 +61,8 @@ impl Outcome {
     /// How soon to look again.
     pub const fn pace(&self) -> Pace {
         match self {
-            Self::Waiting(_) | Self::InProgress => Pace::Poll,
+            Self::Waiting(_) | Self::InProgress | Self::Changing(_) => Pace::Poll,
+            Self::Busy(wait) => Pace::After(*wait),
             Self::Unavailable { .. } => Pace::BackOff,
             Self::Refused(_) | Self::Ready(_) | Self::Drifted(_) | Self::Held(_) => Pace::Settled,
         }
@@ -85,8 +97,11 @@ pub fn next<K: ServiceResource>(
             next.phase = Phase::Failed;
             conditions::stalled(say, generation, now)
         }
-        Outcome::InProgress => {
+        Outcome::InProgress | Outcome::Changing(_) => {
             next.phase = Phase::Provisioning;
+            if let Outcome::Changing(changes) = outcome {
+                next.changes = Some(*changes);
+            }
             conditions::reconciling(&in_progress(placement), generation, now)
         }
         Outcome::Ready(found) => {
@@ -102,9 +117,11 @@ pub fn next<K: ServiceResource>(
             next.phase = Phase::DriftDetected;
             connect(&mut next, found);
             let say = format!(
-                "the {} accepts connections, and differs from its spec",
-                K::TYPE.noun()
+                "the {} accepts connections, and differs from its spec: {}",
+                K::TYPE.noun(),
+                found.message.as_deref().unwrap_or("the broker says no more"),
             );
+            let say = truncated(&say, MAX_MESSAGE);
             conditions::ready(&Statement::new("DriftDetected", say), generation, now)
         }
         Outcome::Held(found) => {
@@ -113,6 +130,8 @@ pub fn next<K: ServiceResource>(
             let say = Statement::new("Suspended", "the broker holds the instance");
             conditions::stalled(&say, generation, now)
         }
+        // That is no news of the resource.
+        Outcome::Busy(_) => return old,
         Outcome::Unavailable { say, failures } => {
             // A service does not stop because its broker cannot be asked, and one missed answer is no news.
             let served = matches!(old.phase, Phase::Ready | Phase::DriftDetected)
@@ -124,13 +143,35 @@ pub fn next<K: ServiceResource>(
             conditions::reconciling(say, generation, now)
         }
     };
+    let mut conditions = conditions;
     if let Some(placement) = placement {
-        next.broker_ref = Some(placement.reference(&namespace_of(resource)));
+        let reference = Some(placement.reference(&namespace_of(resource)));
+        if old.broker_ref != reference {
+            next.placed_at = Some(Time(now));
+        }
+        next.broker_ref = reference;
         next.deployment_id = Some(placement.id.to_string());
+        conditions.extend(placed(&old, placement, generation, now));
     }
+    next.changes = next.changes.filter(|changes| changes.generation == generation);
     next.conditions = conditions::carry_over(&old.conditions, conditions);
     next.observed_generation = Some(generation);
     next
+}
+
+/// What is said of the choice of the broker: what was said when it was made.
+fn placed(old: &ResourceStatus, placement: &Placement, generation: i64, now: Timestamp) -> Option<Condition> {
+    match &placement.explanation {
+        Some(message) => {
+            let say = Statement::new("BrokerSelected", message.as_str());
+            Some(conditions::placed(&say, generation, now))
+        }
+        None => old
+            .conditions
+            .iter()
+            .find(|c| c.type_ == conditions::PLACED)
+            .cloned(),
+    }
 }
 
 fn in_progress(placement: Option<&Placement>) -> Statement {
@@ -141,6 +182,7 @@ fn in_progress(placement: Option<&Placement>) -> Statement {
 fn connect(status: &mut ResourceStatus, found: &DeploymentStatus) {
     status.endpoint.clone_from(&found.endpoint);
     status.port = found.port;
+    status.changes = None;
     status.connection_secret_ref = found.connection_secret.clone().map(|name| LocalRef {
         name,
         namespace: None,

@@ -1,8 +1,11 @@
 //! Tables of the pure steps: what to do about an answer, and what to say of the outcome.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kidp_core::conditions::{READY, RECONCILING, STALLED, Statement, is_true};
-use kidp_core::crd::{BrokerPhase, Phase, ResourceStatus, ServiceResource};
+use kidp_core::crd::{BrokerPhase, PendingChanges, Phase, ResourceStatus, ServiceResource};
 use kidp_core::problem::Reason;
 use kidp_core::wire::DeploymentStatus;
 use proptest::prelude::*;
@@ -10,7 +13,7 @@ use proptest::prelude::*;
 use super::place::Placement;
 use super::plan::{Removal, Step, Wanted, plan_removal, plan_step};
 use super::status::{Outcome, Pace, deleting, next, unavailable};
-use super::validate::refusal;
+use super::validate::{Place, refusal};
 use crate::select::{Candidate, PlacementRequest, select_broker};
 use crate::testing::{answer, broker, cache, database, id_at_eu, message_queue};
 
@@ -23,6 +26,7 @@ fn placement() -> Placement {
         namespace: "shop".into(),
         name: "eu".into(),
         id: id_at_eu(&database("orders")),
+        explanation: None,
     }
 }
 
@@ -56,9 +60,15 @@ fn what_the_broker_does_not_have_is_submitted() {
 
 #[test]
 fn what_is_under_way_is_waited_for() {
-    for phase in [Phase::Pending, Phase::Provisioning, Phase::Deleting] {
+    for phase in [Phase::Provisioning, Phase::Deleting] {
         assert_eq!(plan(1, |f| f.phase = phase), Step::Wait, "{phase:?}");
     }
+    let queued = plan(1, |f| {
+        f.phase = Phase::Pending;
+        f.message = Some("number 2".into());
+    });
+    let message = "number 2".to_owned();
+    assert_eq!(queued, Step::Queued { message });
     assert_eq!(
         plan(2, |f| f.resource_generation = 2),
         Step::Wait,
@@ -103,12 +113,16 @@ fn what_has_ended_is_taken_over() {
 }
 
 #[test]
-fn a_removal_is_asked_for_once_and_confirmed_by_absence() {
+fn a_removal_is_asked_for_until_the_broker_is_at_it_and_confirmed_by_absence() {
     let mut found = answer(&database("orders"));
     assert_eq!(plan_removal(Some(&found)), Removal::Ask);
     found.phase = Phase::Deleting;
     assert_eq!(plan_removal(Some(&found)), Removal::Wait);
-    assert_eq!(plan_removal(None), Removal::Confirm);
+    assert_eq!(
+        plan_removal(None),
+        Removal::Ask,
+        "a request to make it may be on its way"
+    );
 }
 
 fn after<K: ServiceResource>(resource: &K, outcome: &Outcome, second: i64) -> ResourceStatus {
@@ -145,6 +159,35 @@ fn an_update_keeps_the_connection_while_it_is_under_way() {
     assert_eq!((updating.phase, updating.port), (Phase::Provisioning, Some(5432)));
     assert!(is_true(&updating.conditions, RECONCILING));
     assert_eq!(updating.observed_generation, Some(2));
+}
+
+#[test]
+fn what_a_changed_spec_does_is_told_until_it_is_in_effect() {
+    let mut db = database("orders");
+    db.metadata.generation = Some(2);
+    let changes = PendingChanges {
+        generation: 2,
+        rolling_restart: 3,
+        ..PendingChanges::default()
+    };
+    let changing = after(&db, &Outcome::Changing(changes), 1);
+    assert_eq!(
+        (changing.phase, changing.changes),
+        (Phase::Provisioning, Some(changes))
+    );
+    db.status = Some(changing.clone());
+    assert_eq!(after(&db, &Outcome::Changing(changes), 9), changing);
+    assert_eq!(after(&db, &Outcome::InProgress, 2).changes, Some(changes));
+    assert_eq!(
+        after(&db, &Outcome::Ready(Box::new(answer(&db))), 2).changes,
+        None
+    );
+    db.metadata.generation = Some(3);
+    assert_eq!(
+        after(&db, &Outcome::InProgress, 2).changes,
+        None,
+        "of an older spec"
+    );
 }
 
 #[test]
@@ -233,19 +276,22 @@ fn refused(change: impl FnOnce(&mut PlacementRequest, &mut Candidate)) -> Outcom
         resource_type: kidp_core::instance::ResourceType::Database,
         engine: kidp_core::instance::Engine::Postgresql,
         target: None,
+        tenant_residency: None,
+        apart: Vec::new(),
+        monthly: HashMap::new(),
     };
     let mut candidate = Candidate {
-        namespace: "shop".into(),
-        name: "eu".into(),
-        spec: broker.spec,
-        phase: BrokerPhase::Ready,
-        last_heartbeat: None,
+        broker: Arc::new(broker),
         active: 0,
     };
     change(&mut request, &mut candidate);
     let selection = select_broker(&request, vec![candidate], at(1));
     assert_eq!(selection.chosen, None);
-    refusal(&request, &selection)
+    let place = Place {
+        namespace: "shop".into(),
+        position: 5,
+    };
+    refusal(&request, &selection, &place)
 }
 
 #[test]
@@ -254,7 +300,7 @@ fn a_refused_placement_names_the_field_and_every_brokers_reason() {
         Some(kidp_core::crd::Target {
             broker: broker.map(str::to_owned),
             region: region.map(str::to_owned),
-            cloud_provider: None,
+            ..kidp_core::crd::Target::default()
         })
     };
     let Outcome::Refused(say) = refused(|r, _| r.target = target(Some("moon"), None)) else {
@@ -276,10 +322,22 @@ fn a_refused_placement_names_the_field_and_every_brokers_reason() {
     };
     assert!(say.message.contains("mars"), "{say:?}");
     assert!(matches!(
-        refused(|_, c| c.phase = BrokerPhase::Offline),
+        refused(
+            |_, c| Arc::make_mut(&mut c.broker).status.get_or_insert_default().phase = BrokerPhase::Offline
+        ),
         Outcome::Waiting(_)
     ));
-    assert!(matches!(refused(|_, c| c.active = 10), Outcome::Waiting(_)));
+    let Outcome::Waiting(say) = refused(|_, c| c.active = 10) else {
+        unreachable!("a place does not come free by itself")
+    };
+    assert_eq!(
+        (say.reason, say.message.as_str()),
+        (
+            "Queued",
+            "waits for a place, number 5 or better in namespace `shop`: `shop/eu` is at its limit of 10 concurrent \
+             deployments"
+        )
+    );
 }
 
 #[test]
@@ -296,13 +354,14 @@ fn a_forged_status_does_not_lead_to_another_instance() {
 
 proptest! {
     #[test]
-    fn every_outcome_settles_in_one_write(kind in 0_usize..7, failures in 0_u32..10, generation in 1_i64..4) {
+    fn every_outcome_settles_in_one_write(kind in 0_usize..9, failures in 0_u32..10, generation in 1_i64..4) {
         let say = || Statement::new("Because", "of that");
         let mut db = database("orders");
         let found = Box::new(answer(&db));
         let outcome = [
-            Outcome::Waiting(say()), Outcome::Refused(say()), Outcome::InProgress, Outcome::Ready(found.clone()),
+            Outcome::Waiting(say()), Outcome::Refused(say()), Outcome::InProgress, Outcome::Changing(PendingChanges::default()), Outcome::Ready(found.clone()),
             Outcome::Drifted(found.clone()), Outcome::Held(found), Outcome::Unavailable { say: say(), failures },
+            Outcome::Busy(std::time::Duration::from_secs(1)),
         ].into_iter().nth(kind).unwrap();
         db.metadata.generation = Some(generation);
         let first = after(&db, &outcome, 1);

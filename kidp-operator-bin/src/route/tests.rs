@@ -210,3 +210,23 @@ fn kinds_of_one_name_are_told_apart_and_hear_of_the_same_things() {
     let told = names(&Cache::route((Some(&own), Some(&own)), &caches));
     assert_eq!(told, ["cache/one"], "the finalizer of another kind is none");
 }
+
+#[test]
+fn a_namespace_of_a_team_tells_the_team_and_what_waits_inside() {
+    let (caches, _writers) = filled(vec![database("waits"), placed(database("settled"), Phase::Ready)]);
+    let namespace = |labels: serde_json::Value| -> PartialObjectMeta<Namespace> {
+        serde_json::from_value(
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": "shop", "uid": "n", "labels": labels}}),
+        )
+        .unwrap()
+    };
+    let held = namespace(json!({labels::TEAM_UID: "uid-payments"}));
+    let made = PartialObjectMeta::route((None, Some(&held)), &caches);
+    assert_eq!(names(&made), ["db/waits", "team/payments"]);
+    let changed = PartialObjectMeta::route((Some(&held), Some(&held)), &caches);
+    assert_eq!(names(&changed), ["team/payments"]);
+    let foreign = namespace(json!({labels::TEAM_UID: "uid-nobody"}));
+    let lost = PartialObjectMeta::route((Some(&held), Some(&foreign)), &caches);
+    assert_eq!(names(&lost), ["team/payments"], "whoever had it looks again");
+}
