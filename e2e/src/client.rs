@@ -31,22 +31,46 @@ pub fn image_of<K: ServiceResource>(resource: &K) -> String {
     format!("docker.io/library/{repository}:{}", resource.instance().version)
 }
 
-fn pod<K: ServiceResource>(resource: &K, name: &str, script: &str, argument: &str) -> Result<Pod> {
-    let status = resource.status().cloned().unwrap_or_default();
-    let secret = status.connection_secret_ref.map(|r| r.name).unwrap_or_default();
+/// Who a client pod is: whose instance it may reach, and with which login.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Namespace.
+    pub namespace: String,
+    /// The name that the instance's objects share.
+    pub base: String,
+    /// Image with the engine's client.
+    pub image: String,
+    /// Secret with the login.
+    pub secret: String,
+}
+
+impl Seat {
+    /// With the login of a Ready resource.
+    pub fn of<K: ServiceResource>(resource: &K) -> Self {
+        let status = resource.status().cloned().unwrap_or_default();
+        Self {
+            namespace: resource.namespace().unwrap_or_default(),
+            base: base_of(resource),
+            image: image_of(resource),
+            secret: status.connection_secret_ref.map(|r| r.name).unwrap_or_default(),
+        }
+    }
+}
+
+fn pod(seat: &Seat, name: &str, script: &str, argument: &str) -> Result<Pod> {
     let pod = json!({
-        "metadata": {"name": name, "labels": {"platform.company.com/client-of": base_of(resource)}},
+        "metadata": {"name": name, "labels": {"platform.company.com/client-of": seat.base}},
         "spec": {
             "restartPolicy": "Never", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
             "securityContext": {"runAsNonRoot": true, "runAsUser": 999, "runAsGroup": 999, "fsGroup": 999,
                 "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{"name": "client", "image": image_of(resource),
+            "containers": [{"name": "client", "image": seat.image,
                 "command": ["sh", "-euc", script, argument], "env": [{"name": "HOME", "value": "/tmp"}],
                 "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                     "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": "binding", "mountPath": "/binding", "readOnly": true},
                     {"name": "tmp", "mountPath": "/tmp"}]}],
-            "volumes": [{"name": "binding", "secret": {"secretName": secret, "defaultMode": 288}},
+            "volumes": [{"name": "binding", "secret": {"secretName": seat.secret, "defaultMode": 288}},
                 {"name": "tmp", "emptyDir": {}}]
         }
     });
@@ -81,25 +105,24 @@ pub async fn run<K: ServiceResource>(
     script: &str,
     argument: &str,
 ) -> Result<String> {
+    Box::pin(run_as(client, &Seat::of(resource), script, argument)).await
+}
+
+/// The same from a seat of one's own.
+pub async fn run_as(client: &Client, seat: &Seat, script: &str, argument: &str) -> Result<String> {
     for _ in 1..CONNECTS {
-        match run_once(client, resource, script, argument).await {
+        match run_once(client, seat, script, argument).await {
             Err(Error::PodFailed { output, .. }) if is_refused(&output) => {}
             other => return other,
         }
     }
-    run_once(client, resource, script, argument).await
+    run_once(client, seat, script, argument).await
 }
 
-async fn run_once<K: ServiceResource>(
-    client: &Client,
-    resource: &K,
-    script: &str,
-    argument: &str,
-) -> Result<String> {
-    let namespace = resource.namespace().unwrap_or_default();
+async fn run_once(client: &Client, seat: &Seat, script: &str, argument: &str) -> Result<String> {
     let name = format!("client-{}", jiff::Timestamp::now().as_nanosecond());
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    pods.create(&PostParams::default(), &pod(resource, &name, script, argument)?)
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &seat.namespace);
+    pods.create(&PostParams::default(), &pod(seat, &name, script, argument)?)
         .await
         .doing("starting the client pod")?;
     let succeeded = until("the client pod to end", LIMIT, async || {

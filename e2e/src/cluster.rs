@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kidp_core::crd::{Cache, Database, MessageQueue, ServiceInstance};
+use kidp_core::crd::{Cache, Database, MessageQueue, ServiceBinding, ServiceInstance, Team};
 use kube::api::{DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams};
 use kube::core::{GroupVersionKind, NamespaceResourceScope};
 use kube::{Api, Client, Config, Resource, ResourceExt};
@@ -127,10 +127,12 @@ pub async fn purge(client: &Client, prefix: &str) -> Result<()> {
         .collect();
     for namespace in &names {
         delete_namespace_soon(client, namespace).await?;
+        release::<Team>(client, namespace).await?;
         release::<Database>(client, namespace).await?;
         release::<Cache>(client, namespace).await?;
         release::<MessageQueue>(client, namespace).await?;
         release::<ServiceInstance>(client, namespace).await?;
+        release::<ServiceBinding>(client, namespace).await?;
     }
     for namespace in &names {
         delete_namespace(client, namespace).await?;

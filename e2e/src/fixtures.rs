@@ -65,9 +65,20 @@ pub async fn create_team(client: &Client, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-/// Registers a broker for PostgreSQL.
+/// Registers a broker for PostgreSQL that asks nobody who they are.
 pub async fn create_broker(client: &Client, namespace: &str, name: &str, endpoint: &str) -> Result<()> {
-    let spec = json!({"endpoint": endpoint, "region": "local", "cloudProvider": "devcluster",
+    create_guarded_broker(client, namespace, name, endpoint, "none").await
+}
+
+/// Registers a broker for PostgreSQL, which the operator authenticates itself to as `authentication` (`none`, `jwt`) says.
+pub async fn create_guarded_broker(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    endpoint: &str,
+    authentication: &str,
+) -> Result<()> {
+    let spec = json!({"endpoint": endpoint, "authentication": {"type": authentication}, "region": "local", "cloudProvider": "devcluster",
         "capabilities": [{"resourceType": "Database", "providers": ["postgresql"]}],
         "healthCheck": {"intervalSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3}});
     let broker = Broker::new(name, document("the broker fixture", spec)?);
@@ -81,8 +92,18 @@ pub async fn create_broker(client: &Client, namespace: &str, name: &str, endpoin
 /// Lets a registered broker be asked for every engine of every kind.
 pub async fn offer_every_engine(client: &Client, namespace: &str, name: &str) -> Result<()> {
     let all = ["Database", "Cache", "MessageQueue"].map(|kind| json!({"resourceType": kind}));
+    change_broker(client, namespace, name, json!({"capabilities": all})).await
+}
+
+/// Changes what a registered broker is declared to be.
+pub async fn change_broker(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    spec: serde_json::Value,
+) -> Result<()> {
     let api: Api<Broker> = Api::namespaced(client.clone(), namespace);
-    let patch = Patch::Merge(json!({"spec": {"capabilities": all}}));
+    let patch = Patch::Merge(json!({"spec": spec}));
     api.patch(name, &PatchParams::default(), &patch)
         .await
         .doing("declaring what the broker can do")?;
@@ -197,16 +218,27 @@ pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<String>> 
     Ok(found)
 }
 
-/// Waits until a resource and everything of it is gone.
-pub async fn wait_clean<K: ServiceResource>(client: &Client, namespace: &str, name: &str) -> Result<()> {
+/// Waits until a resource has let go of its instance: without its operator nobody takes the finalizer off.
+pub async fn wait_gone<K: ServiceResource>(client: &Client, namespace: &str, name: &str) -> Result<()> {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     until(
         &format!("{namespace}/{name} to be gone"),
         READY_LIMIT,
         async || {
-            if let Some(resource) = api.get_opt(name).await.doing("reading the resource")? {
-                return Ok(Seen::NotYet(describe(&resource)));
-            }
+            let found = api.get_opt(name).await.doing("reading the resource")?;
+            Ok(found.map_or(Seen::Done(()), |resource| Seen::NotYet(describe(&resource))))
+        },
+    )
+    .await
+}
+
+/// Waits until a resource and everything of it is gone; nothing else may be in its namespace.
+pub async fn wait_clean<K: ServiceResource>(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    wait_gone::<K>(client, namespace, name).await?;
+    until(
+        &format!("{namespace} to be empty after {name}"),
+        READY_LIMIT,
+        async || {
             let left = leftovers(client, namespace).await?;
             Ok(if left.is_empty() {
                 Seen::Done(())

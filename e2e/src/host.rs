@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::cluster::{create_namespace, delete_namespace};
 use crate::error::Doing;
-use crate::fixtures::create_broker;
-use crate::process::{Process, binaries, free_port};
+use crate::fixtures::{change_broker, create_broker};
+use crate::process::{Process, binaries, free_port, log_tail};
 use crate::proxy::ApiProxy;
 use crate::wait::{Seen, until};
 use crate::{Error, Result};
@@ -31,6 +31,18 @@ pub struct Platform {
     programs: PathBuf,
     watch: String,
     folder: TempDir,
+    options: Options,
+}
+
+/// What differs from a usual platform.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// URL that the broker calls; the operator's own receiver when absent.
+    pub callback_url: Option<String>,
+    /// More arguments of the operator.
+    pub operator: Vec<String>,
+    /// More arguments of the broker.
+    pub broker: Vec<String>,
 }
 
 struct Ports {
@@ -48,7 +60,19 @@ impl Platform {
 
     /// The same, with the programs of a folder.
     pub async fn start_from(client: &Client, namespace: &str, watch: &str, programs: &Path) -> Result<Self> {
+        Self::start_with(client, namespace, watch, programs, Options::default()).await
+    }
+
+    /// The same, with options.
+    pub async fn start_with(
+        client: &Client,
+        namespace: &str,
+        watch: &str,
+        programs: &Path,
+        options: Options,
+    ) -> Result<Self> {
         let mut platform = Self::prepare(client, namespace, watch, programs).await?;
+        platform.options = options;
         platform.start_broker().await?;
         platform.start_operator().await?;
         platform.wait_broker(BrokerPhase::Ready).await?;
@@ -80,6 +104,7 @@ impl Platform {
             programs: programs.to_owned(),
             watch: watch.to_owned(),
             folder,
+            options: Options::default(),
         })
     }
 
@@ -91,6 +116,12 @@ impl Platform {
     /// URL of the operator's callback receiver.
     pub fn callback_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1/callback", self.ports.callback)
+    }
+
+    /// URL that the broker is told to call.
+    fn called_url(&self) -> String {
+        let other = self.options.callback_url.clone();
+        other.unwrap_or_else(|| self.callback_url())
     }
 
     /// Log files of both.
@@ -117,29 +148,53 @@ impl Platform {
 
     /// Starts the broker.
     pub async fn start_broker(&mut self) -> Result<()> {
+        self.broker = Some(self.broker_process(&self.namespace, self.ports.broker).await?);
+        Ok(())
+    }
+
+    /// Starts a further broker, in the namespace of the first, and registers it with `changes` to the usual spec.
+    pub async fn add_broker(&self, name: &str, changes: serde_json::Value) -> Result<Process> {
+        let port = free_port()?;
+        let process = self.broker_process(name, port).await?;
+        create_broker(
+            &self.client,
+            &self.namespace,
+            name,
+            &format!("http://127.0.0.1:{port}"),
+        )
+        .await?;
+        change_broker(&self.client, &self.namespace, name, changes).await?;
+        Ok(process)
+    }
+
+    async fn broker_process(&self, name: &str, port: u16) -> Result<Process> {
+        let address = format!("127.0.0.1:{port}");
         let arguments = [
             "--name",
-            &self.namespace,
+            name,
             "--namespace",
             &self.namespace,
             "--listen",
-            &format!("127.0.0.1:{}", self.ports.broker),
+            &address,
             "--allowed-callback-url",
-            &self.callback_url(),
+            &self.called_url(),
+            // CloudNativePG brings its manager along, so that it takes the image that is here anyway.
+            "--postgres-ha-image-repository",
+            "docker.io/library/postgres",
+            "--postgres-ha-uid",
+            "999",
         ]
         .map(str::to_owned);
-        let health = format!("{}/readiness", self.broker_url());
-        let kubeconfig = self.broker_api.kubeconfig();
-        let process = Process::start(
+        let arguments = [&arguments[..], &self.options.broker].concat();
+        let log = if name == self.namespace { "broker" } else { name };
+        Process::start(
             &self.programs.join("kidp-broker"),
-            kubeconfig,
+            self.broker_api.kubeconfig(),
             &arguments,
-            &self.log("broker"),
-            &health,
+            &self.log(log),
+            &format!("http://{address}/readiness"),
         )
-        .await?;
-        self.broker = Some(process);
-        Ok(())
+        .await
     }
 
     /// Starts the operator.
@@ -148,7 +203,7 @@ impl Platform {
             "--callback-listen",
             &format!("127.0.0.1:{}", self.ports.callback),
             "--callback-url",
-            &self.callback_url(),
+            &self.called_url(),
             "--health-listen",
             &format!("127.0.0.1:{}", self.ports.health),
             "--broker-namespace",
@@ -157,6 +212,7 @@ impl Platform {
             &self.watch,
         ]
         .map(str::to_owned);
+        let arguments = [&arguments[..], &self.options.operator].concat();
         let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);
         let kubeconfig = self.operator_api.kubeconfig();
         let process = Process::start(
@@ -189,12 +245,17 @@ impl Platform {
 
     /// Waits until the operator says this of the broker.
     pub async fn wait_broker(&self, phase: BrokerPhase) -> Result<()> {
+        self.wait_broker_named(&self.namespace, phase).await
+    }
+
+    /// Waits until the operator says this of the broker of this name.
+    pub async fn wait_broker_named(&self, name: &str, phase: BrokerPhase) -> Result<()> {
         let api: Api<Broker> = Api::namespaced(self.client.clone(), &self.namespace);
         until(
-            &format!("the broker to be {phase:?}"),
+            &format!("broker {name} to be {phase:?}"),
             std::time::Duration::from_mins(1),
             async || {
-                let broker = api.get(&self.namespace).await.doing("reading the broker")?;
+                let broker = api.get(name).await.doing("reading the broker")?;
                 let now = broker.status.clone().unwrap_or_default().phase;
                 let status = || serde_json::to_string(&broker.status).unwrap_or_default();
                 Ok(if now == phase {
@@ -224,12 +285,7 @@ impl Platform {
 
     /// The end of both logs, for a failed test's report.
     pub fn log_tails(&self) -> String {
-        let tail = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<_> = text.lines().collect();
-            lines[lines.len().saturating_sub(60)..].join("\n")
-        };
-        let report = |path: &PathBuf| format!("--- {}\n{}\n", path.display(), tail(path));
+        let report = |path: &PathBuf| format!("--- {}\n{}\n", path.display(), log_tail(path));
         self.logs().iter().map(report).collect::<Vec<_>>().concat()
     }
 }

@@ -4,6 +4,8 @@
 //! that counts its writes and can end the process right before or after one of them. [`pods`] runs both as
 //! containers under their own service accounts.
 
+pub mod callbacks;
+pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod error;
@@ -14,6 +16,7 @@ pub mod pods;
 pub mod process;
 pub mod proxy;
 pub mod sql;
+pub mod tenancy;
 pub mod wait;
 
 pub use error::Error;

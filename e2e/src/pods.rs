@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::Result;
 use crate::cluster::{apply, delete, delete_namespace, read_manifests};
 use crate::error::Doing;
-use crate::fixtures::create_broker;
+use crate::fixtures::create_guarded_broker;
 use crate::wait::{Seen, until};
 
 /// Namespace of the operator.
@@ -55,7 +55,8 @@ pub async fn install(client: &Client) -> Result<()> {
         .doing("reading the broker")?
         .is_none()
     {
-        create_broker(client, OPERATOR_NAMESPACE, BROKER_NAME, BROKER_URL).await?;
+        // The manifests give the operator a token for the broker, and let nobody else in.
+        create_guarded_broker(client, OPERATOR_NAMESPACE, BROKER_NAME, BROKER_URL, "jwt").await?;
     }
     until("the broker to be Ready", Duration::from_mins(1), async || {
         let broker = brokers.get(BROKER_NAME).await.doing("reading the broker")?;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -21,10 +23,22 @@ pub struct Process {
     name: String,
 }
 
-/// A free port of this machine.
+/// Ports that servers under test get: below those that the kernel gives to outgoing connections (32768 and up by
+/// default, `ip_local_port_range` in ip(7)) and below node ports (30000 and up). A port that the kernel found free
+/// can belong to a connection of another test by the time its server starts.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// A free port of this machine, which this process gives once only.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").doing("finding a free port")?;
-    Ok(listener.local_addr().doing("finding a free port")?.port())
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(rand::random_range(0..PORTS.end - PORTS.start)));
+    let count = PORTS.end - PORTS.start;
+    let candidates = (0..count).map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % count);
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().ok_or_else(|| Error::Document {
+        doing: "finding a free port".into(),
+        reason: format!("none of {PORTS:?} is free"),
+    })
 }
 
 /// The folder of the workspace's programs: `KIDP_BIN_DIR`, or where cargo puts them beside this one.
@@ -41,6 +55,17 @@ pub fn binaries() -> Result<PathBuf> {
         doing: "finding kidp-broker".into(),
         reason: "build it first, or set KIDP_BIN_DIR".into(),
     })
+}
+
+/// The end of a log, for a failed test's report.
+pub fn log_tail(path: &Path) -> String {
+    last_lines(&std::fs::read_to_string(path).unwrap_or_default(), 60)
+}
+
+/// The last `count` lines of a text, joined by newlines.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 impl Process {
@@ -69,6 +94,8 @@ impl Process {
                 "RUST_LOG",
                 "info,kidp_broker=debug,kidp_operator=debug,kidp_provisioners=debug",
             )
+            // Tests ask, and poll, as often as they like.
+            .env("KIDP_RATE_LIMIT_PER_MINUTE", "0")
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -76,23 +103,31 @@ impl Process {
             .spawn()
             .doing(format!("starting {name}"))?;
         let mut process = Self { child, name };
-        process.wait_healthy(health).await?;
+        process.wait_healthy(health, log).await?;
         Ok(process)
     }
 
-    async fn wait_healthy(&mut self, health: &str) -> Result<()> {
+    async fn wait_healthy(&mut self, health: &str, log: &Path) -> Result<()> {
         let name = self.name.clone();
-        until(&format!("{name} to answer {health}"), START_LIMIT, async || {
+        // An end is what there is to see: as an error it would count as "not yet", for the whole limit.
+        let what = format!("{name} to answer {health}");
+        let ended = until(&what, START_LIMIT, async || {
             if let Some(status) = self.child.try_wait().doing("watching a process")? {
-                return Ok(Seen::NotYet(format!("{name} ended: {status}")));
+                return Ok(Seen::Done(Some(status)));
             }
             Ok(match reqwest::get(health).await {
-                Ok(answer) if answer.status().is_success() => Seen::Done(()),
+                Ok(answer) if answer.status().is_success() => Seen::Done(None),
                 Ok(answer) => Seen::NotYet(answer.status().to_string()),
                 Err(error) => Seen::NotYet(error.to_string()),
             })
-        })
-        .await
+        });
+        match ended.await? {
+            None => Ok(()),
+            Some(status) => Err(Error::Document {
+                doing: format!("starting {name}"),
+                reason: format!("it ended with {status}\n{}", log_tail(log)),
+            }),
+        }
     }
 
     /// Process id, while it runs.
@@ -123,5 +158,31 @@ impl Process {
                 after: STOP_LIMIT,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_lines_keeps_the_end() {
+        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(last_lines("", 2), "");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_while_it_starts_is_no_timeout_and_its_log_is_told() {
+        // Elsewhere the cluster's client does it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("http://127.0.0.1:{}", free_port().unwrap());
+        let arguments = ["-c", "echo cannot listen; exit 3"].map(str::to_owned);
+        let log = folder.path().join("log");
+        let started = Process::start(Path::new("/bin/sh"), folder.path(), &arguments, &log, &url).await;
+        let error = started.err().unwrap();
+        assert!(matches!(error, Error::Document { .. }), "{error}");
+        assert!(error.to_string().contains("cannot listen"), "{error}");
     }
 }

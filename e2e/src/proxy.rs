@@ -71,6 +71,8 @@ struct Fault {
 #[derive(Default)]
 struct Inner {
     writes: Vec<Write>,
+    /// Paths with queries, while they are asked for.
+    reads: Option<Vec<String>>,
     fault: Option<Fault>,
 }
 
@@ -178,6 +180,20 @@ impl ApiProxy {
         self.relay.lock().writes.clear();
     }
 
+    /// Starts to keep what is read.
+    pub fn record_reads(&self) {
+        self.relay.lock().reads = Some(Vec::new());
+    }
+
+    /// Paths with queries of what was read since [`Self::record_reads`], but for watches; they are no longer kept.
+    pub fn take_reads(&self) -> Vec<String> {
+        let reads = self.relay.lock().reads.take().unwrap_or_default();
+        reads
+            .into_iter()
+            .filter(|path| !path.contains("watch="))
+            .collect()
+    }
+
     /// Holds the write after the next `skip` ones; the receiver gets what it was. Lease renewals and events
     /// do not count.
     pub fn arm(&self, skip: usize, side: Side) -> oneshot::Receiver<String> {
@@ -209,6 +225,11 @@ async fn forward(State(relay): State<Relay>, request: Request) -> Response {
     } else {
         None
     };
+    if method == Method::GET
+        && let Some(reads) = relay.lock().reads.as_mut()
+    {
+        reads.push(request.uri().to_string());
+    }
     let side = fault.as_ref().map(|f| f.side);
     if side == Some(Side::Before) {
         return hold(fault, &write).await;

@@ -117,9 +117,63 @@ fn creations() -> Vec<Row> {
             json!({"encryption": {"inTransit": true, "minTLSVersion": "1.3"}}),
             None,
         ),
+        (
+            json!({"encryption": {"certificate": {"secretName": "orders-tls"}}}),
+            Some("certificate needs encryption.inTransit"),
+        ),
+        (
+            json!({"encryption": {"inTransit": true, "certificate": {"secretName": "orders-tls"}}}),
+            None,
+        ),
+        (
+            json!({"encryption": {"inTransit": true, "certificate": {"issuerRef": {"name": "company", "kind": "ClusterIssuer"}}}}),
+            None,
+        ),
+        (
+            json!({"encryption": {"inTransit": true, "certificate": {"issuerRef": {"name": "company", "kind": "Vault"}}}}),
+            Some("spec.encryption.certificate.issuerRef.kind"),
+        ),
+        (
+            json!({"encryption": {"inTransit": true,
+                "certificate": {"secretName": "orders-tls", "issuerRef": {"name": "company"}}}}),
+            Some("secretName or issuerRef, not both"),
+        ),
         (json!({"deletionPolicy": "Keep"}), Some("spec.deletionPolicy")),
         (json!({"drift": {"policy": "alert"}}), None),
         (json!({"drift": {"policy": "maybe"}}), Some("spec.drift.policy")),
+        (
+            json!({"drift": {"rules": [{"object": "ConfigMap/*", "path": "data", "policy": "ignore"}],
+                "maintenanceWindow": {"days": ["Sat", "Sun"], "start": "02:30", "duration": "24h"}}}),
+            None,
+        ),
+        (
+            json!({"drift": {"rules": [{"object": "a b", "policy": "alert"}]}}),
+            Some("spec.drift.rules[0].object"),
+        ),
+        (
+            json!({"drift": {"rules": [{"object": "Service"}]}}),
+            Some("spec.drift.rules[0].policy"),
+        ),
+        (
+            json!({"drift": {"rules": vec![json!({"object": "Service", "policy": "alert"}); 33]}}),
+            Some("drift.rules can have at most 32 entries"),
+        ),
+        (
+            json!({"drift": {"maintenanceWindow": {"start": "24:00", "duration": "1h"}}}),
+            Some("spec.drift.maintenanceWindow.start"),
+        ),
+        (
+            json!({"drift": {"maintenanceWindow": {"start": "02:00", "duration": "1d"}}}),
+            Some("spec.drift.maintenanceWindow.duration"),
+        ),
+        (
+            json!({"drift": {"maintenanceWindow": {"start": "02:00", "duration": "25h"}}}),
+            Some("duration can be at most 24h"),
+        ),
+        (
+            json!({"drift": {"maintenanceWindow": {"days": ["Mon", "Mon"], "start": "02:00", "duration": "1h"}}}),
+            Some("spec.drift.maintenanceWindow.days"),
+        ),
     ]
 }
 

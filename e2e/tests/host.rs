@@ -318,15 +318,16 @@ fn refusals() -> Vec<(&'static str, serde_json::Value, &'static str, &'static st
         ),
         (
             "high-availability",
-            json!({"highAvailability": true}),
+            // Refused with CloudNativePG and without it.
+            json!({"highAvailability": true, "parameters": {"max_wal_senders": "2"}}),
             "InvalidField",
-            "spec.highAvailability",
+            "spec.parameters.max_wal_senders",
         ),
         (
             "tls",
-            json!({"encryption": {"inTransit": true}}),
+            json!({"encryption": {"inTransit": true, "certificate": {"secretName": "Not_A_Name"}}}),
             "InvalidField",
-            "spec.encryption.inTransit",
+            "spec.encryption.certificate.secretName",
         ),
         (
             "missing-owner",
