@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use kidp_benches::choice::Choice;
 use kidp_provisioners::Registry;
 
 fn pure(c: &mut Criterion) {
@@ -26,16 +27,38 @@ fn pure(c: &mut Criterion) {
     group.bench_function("build", |b| {
         b.iter(|| provisioner.build(black_box(&instance), &credentials));
     });
-    group.bench_function("diff of equal objects", |b| {
+    let pair = kidp_benches::live::pair(&instance).unwrap();
+    for (name, live) in [
+        ("diff of unchanged objects", &pair.live),
+        ("diff of changed objects", &pair.changed),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| kidp_benches::live::changes(black_box(&pair.desired), black_box(live)));
+        });
+    }
+    group.bench_function("additions to unchanged objects", |b| {
         b.iter(|| {
-            objects
-                .iter()
-                .map(|o| kidp_drift::diff(black_box(o), black_box(o)).len())
+            let both = pair.desired.iter().zip(&pair.live);
+            both.map(|(desired, live)| kidp_drift::additions(black_box(desired), black_box(live)).len())
                 .sum::<usize>()
         });
     });
     group.finish();
 }
 
-criterion_group!(benches, pure);
+/// A choice among a hundred brokers, beside writing them as JSON.
+fn selection(c: &mut Criterion) {
+    let choice = Choice::standard().unwrap();
+    let brokers = choice.brokers();
+    let mut group = c.benchmark_group("selection");
+    group.bench_function("yardstick: 100 brokers to JSON text", |b| {
+        b.iter(|| serde_json::to_string(black_box(&brokers)));
+    });
+    group.bench_function("a choice among 100 brokers", |b| {
+        b.iter(|| black_box(&choice).make());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, pure, selection);
 criterion_main!(benches);

@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::{DeletionPolicy, Engine, ResourceType};
 use kidp_provisioners::{Deprovisioned, Instance, Options, Readiness, Registry};
 use kube::Client;
@@ -71,17 +70,11 @@ async fn main() -> Result<(), Failure> {
 }
 
 fn instance(namespace: &str) -> Result<Instance, Failure> {
+    let spec = serde_json::from_value(serde_json::json!({
+        "engine": "postgresql", "version": "15", "size": "small", "storage": {"size": "1Gi"}
+    }))?;
     Ok(Instance {
-        resource_type: ResourceType::Database,
-        name: "embedded".to_owned(),
-        namespace: namespace.to_owned(),
-        deployment_id: DeploymentId::derive("here", namespace, "Database", "embedded", ""),
-        resource_uid: String::new(),
         team: "platform".to_owned(),
-        owner: None,
-        spec: serde_json::from_value(serde_json::json!({
-            "engine": "postgresql", "version": "15", "size": "small", "storage": {"size": "1Gi"}
-        }))?,
-        owner_reference: None,
+        ..Instance::new(ResourceType::Database, namespace, "embedded", spec)
     })
 }

@@ -29,6 +29,9 @@ const LIMITS: Limits = Limits {
     engine: "Valkey",
     min_storage: (256 << 20, "256Mi"),
     no_high_availability: Some("this Valkey has one member; set false"),
+    no_tls: Some("TLS for Valkey is left to the reader; set false"),
+    adopts: false,
+    no_tls_with_members: None,
 };
 const CATALOGUE: Catalogue = Catalogue {
     engine: LIMITS.engine,
@@ -94,6 +97,7 @@ impl Provisioner for Valkey {
             uid: 999,
             config_checksum: config_map::checksum(&files),
             termination_grace_period_seconds: 60,
+            spread: false,
         };
         objects::manifests(&scope, &entries, files, &[PORT], workload)
     }

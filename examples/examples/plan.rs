@@ -1,15 +1,16 @@
 //! Shows what a changed spec would change in the cluster, and changes nothing.
 //!
 //! ```text
-//! cargo run -p kidp-examples --example plan -- <namespace> <name> [size=medium] [version=16] [storage=20Gi] [parameter=value ...]
+//! cargo run -p kidp-examples --example plan -- <namespace> <name> [size=medium] [version=16] [storage=20Gi] [renderRevision=2] [parameter=value ...]
 //! ```
-//! Uses the cluster of `KUBECONFIG` and the broker's record of the instance; reads only. Without changes, it shows
-//! what has drifted. `cargo xtask demo --keep` leaves an instance to try it on: `kidp-demo orders`.
+//! Uses the cluster of `KUBECONFIG` and the broker's record of the instance; what the API server would make of each object
+//! is asked by dry runs. Without changes, it shows what has drifted. `cargo xtask demo --keep` leaves an instance to try
+//! it on: `kidp-demo orders`.
 
 use kidp_broker::record::instance_of;
 use kidp_core::crd::ServiceInstance;
 use kidp_core::problem::summarise;
-use kidp_provisioners::{Instance, Registry};
+use kidp_provisioners::{ClusterFeatures, Instance, Registry, Revision};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -31,23 +32,8 @@ async fn main() -> Result<(), Failure> {
     provisioner
         .validate(&instance)
         .map_err(|faults| summarise(&faults))?;
-    let mut changes = provisioner.drift(&client, &instance).await?;
-    // What the SDK notes for itself follows from the rest.
-    changes.retain(|change| !change.path.contains("applied-hash"));
-    for change in &changes {
-        println!("{}", line(change));
-    }
-    println!("{} changes", changes.len());
+    println!("{}", provisioner.plan(&client, &instance).await?);
     Ok(())
-}
-
-/// A change as a plan puts it: what is there, and what would take its place.
-fn line(change: &kidp_drift::Change) -> String {
-    if change.path.is_empty() {
-        return format!("{} would be created", change.object);
-    }
-    let (object, path, now, then) = (&change.object, &change.path, &change.after, &change.before);
-    format!("{object} {path}: {now} -> {then}")
 }
 
 /// The instance that the broker has recorded for a resource.
@@ -58,7 +44,7 @@ async fn find(client: &Client, namespace: &str, name: &str) -> Result<Instance, 
         .into_iter()
         .find(|record| record.spec.resource_name == name)
         .ok_or_else(|| format!("no instance of {namespace}/{name}"))?;
-    Ok(instance_of(&record))
+    Ok(instance_of(&record, ClusterFeatures::discover(client).await?))
 }
 
 /// The instance with `field=value` put into its spec; a field that the spec does not have is a parameter.
@@ -69,6 +55,7 @@ fn changed(mut instance: Instance, changes: &[String]) -> Result<Instance, Failu
         match field {
             "size" | "version" => spec[field] = json!(value),
             "storage" => spec["storage"]["size"] = json!(value),
+            "renderRevision" => instance.revision = Revision::new(value.parse()?),
             parameter => {
                 if !spec["parameters"].is_object() {
                     spec["parameters"] = json!({});

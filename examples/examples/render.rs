@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use kidp_core::deployment::DeploymentId;
 use kidp_core::problem::summarise;
 use kidp_provisioners::{Instance, Provisioner, Registry};
 
@@ -60,23 +59,15 @@ fn instance(
         .filter_map(|p| p.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    let kind = provisioner.resource_type();
-    let name = word(1, "orders");
+    let spec = serde_json::from_value(serde_json::json!({
+        "engine": provisioner.engine(),
+        "size": word(2, "small"),
+        "version": word(3, versions.first().map_or("", |version| version)),
+        "storage": {"size": word(4, "10Gi")},
+        "parameters": parameters,
+    }))?;
     Ok(Instance {
-        resource_type: kind,
-        deployment_id: DeploymentId::derive("rendered", "default", kind.as_str(), &name, ""),
-        name,
-        namespace: "default".to_owned(),
-        resource_uid: String::new(),
         team: "platform".to_owned(),
-        owner: None,
-        spec: serde_json::from_value(serde_json::json!({
-            "engine": provisioner.engine(),
-            "size": word(2, "small"),
-            "version": word(3, versions.first().map_or("", |version| version)),
-            "storage": {"size": word(4, "10Gi")},
-            "parameters": parameters,
-        }))?,
-        owner_reference: None,
+        ..Instance::new(provisioner.resource_type(), "default", &word(1, "orders"), spec)
     })
 }

@@ -1,1 +1,1 @@
-//! Runnable examples of embedding the SDK: see `render.rs`, `plan.rs`, `embed.rs` and `own_engine.rs` in `examples/`.
+//! Runnable examples of embedding the SDK: see `render.rs`, `plan.rs`, `embed.rs`, `own_engine.rs` and `simulate.rs` in `examples/`.
