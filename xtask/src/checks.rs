@@ -1,31 +1,40 @@
 //! `cargo xtask test`: every check and test there is, in the order in which a failure is cheapest to see.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::devcluster::{self, ClusterHandle};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::chaos::{self, ChaosError};
+use crate::devcluster::{self, ClusterHandle, addons};
+use crate::diagnosis;
+use crate::fuzz::{self, FuzzError};
 use crate::images;
 use crate::paths::{Layout, checkout};
 use crate::platform::{self, Profile};
 use crate::process::Cmd;
+use crate::programs::{self, Program};
 use crate::progress::Progress;
+use crate::semver::{self, SemverError};
+use crate::tools::cargo_tool;
 
 /// Version of cargo-deny that is installed when there is none.
 const CARGO_DENY: &str = "0.20.2";
 const LIMIT: Duration = Duration::from_hours(1);
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u32 = 10;
 
 /// Images of the engines beside the devcluster's default ones.
-const ENGINE_IMAGES: [&str; 6] = [
+const ENGINE_IMAGES: [&str; 7] = [
     "postgres-17",
     "mysql-9",
     "mongo-7",
     "redis-7",
     "redis-8",
     "rabbitmq-4",
+    "haproxy-3",
 ];
-
-/// Features with the tests that need a cluster, so that clippy sees them too.
-const CLUSTER_FEATURES: &str = "kidp-e2e/cluster,kidp-provisioners/cluster";
 
 /// Why the run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -55,23 +64,33 @@ pub enum CheckError {
     /// An engine's image could not be made.
     #[error(transparent)]
     Image(#[from] images::ImageError),
+    /// A public interface has changed in a way that breaks dependents.
+    #[error(transparent)]
+    Semver(#[from] SemverError),
+    /// A promise was broken under faults, or the faults could not be made.
+    #[error(transparent)]
+    Chaos(#[from] ChaosError),
+    /// A fuzz target was broken by an input, or could not be built.
+    #[error(transparent)]
+    Fuzz(#[from] FuzzError),
     /// A tool could not be installed.
     #[error(transparent)]
     Tool(#[from] crate::process::ProcessError),
 }
 
 /// A cargo command with its output shown as it comes.
-async fn cargo(step: &str, arguments: &[&str], env: &[(&str, &std::ffi::OsStr)]) -> Result<(), CheckError> {
-    let began = Instant::now();
+async fn cargo(step: &str, arguments: &[&str]) -> Result<(), CheckError> {
     eprintln!("=== {step}: cargo {}", arguments.join(" "));
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = tokio::process::Command::new(program);
-    command
-        .args(arguments)
-        .current_dir(checkout())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command.envs(env.iter().copied());
+    command.args(arguments).current_dir(checkout());
+    shown(step, command).await
+}
+
+/// Runs a program with its output shown as it comes.
+async fn shown(step: &str, mut command: tokio::process::Command) -> Result<(), CheckError> {
+    let began = Instant::now();
+    command.stdin(Stdio::null()).kill_on_drop(true);
     let run = |reason: String| CheckError::Run {
         step: step.to_owned(),
         reason,
@@ -81,7 +100,8 @@ async fn cargo(step: &str, arguments: &[&str], env: &[(&str, &std::ffi::OsStr)])
     let status = waited
         .map_err(|_| run("did not end".into()))?
         .map_err(|e| run(e.to_string()))?;
-    eprintln!("=== {step}: {status} after {:.1}s", began.elapsed().as_secs_f64());
+    let (took, room) = (began.elapsed().as_secs_f64(), diagnosis::disk(checkout()));
+    eprintln!("=== {step}: {status} after {took:.1}s; {room}");
     if status.success() {
         Ok(())
     } else {
@@ -92,50 +112,25 @@ async fn cargo(step: &str, arguments: &[&str], env: &[(&str, &std::ffi::OsStr)])
     }
 }
 
-/// Installs cargo-deny into the cache if it is not there.
-async fn cargo_deny(progress: &Progress) -> Result<std::path::PathBuf, CheckError> {
-    let root = Layout::from_env()
-        .cache
-        .join("tools")
-        .join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        let install = Cmd::new("cargo")
-            .args([
-                "install",
-                "cargo-deny",
-                "--version",
-                CARGO_DENY,
-                "--locked",
-                "--no-default-features",
-            ])
-            .args(["--profile", "dev", "--root"])
-            .arg(&root)
-            .timeout(LIMIT);
-        progress.step("installing cargo-deny", install.output()).await?;
-    }
-    Ok(program)
-}
-
 /// Runs everything. With `offline_only`, what needs no cluster.
 pub async fn run(offline_only: bool) -> Result<(), CheckError> {
     let progress = Progress::default();
-    cargo("format", &["fmt", "--all", "--check"], &[]).await?;
+    cargo("format", &["fmt", "--all", "--check"]).await?;
     let lint = [
         "clippy",
         "--locked",
         "--workspace",
         "--all-targets",
         "--features",
-        CLUSTER_FEATURES,
+        programs::FEATURES,
         "--",
         "-D",
         "warnings",
     ];
-    cargo("lint", &lint, &[]).await?;
+    cargo("lint", &lint).await?;
     // The licences of crates for other platforms count too, and a build does not bring those here.
-    cargo("crates of every platform", &["fetch", "--locked"], &[]).await?;
-    let deny = cargo_deny(&progress).await?;
+    cargo("crates of every platform", &["fetch", "--locked"]).await?;
+    let deny = cargo_tool("cargo-deny", CARGO_DENY, &["--no-default-features"], &progress).await?;
     // Advisories need a database from outside the package registries: `cargo deny check advisories` by hand.
     let rules = Cmd::new(deny)
         .args(["--locked", "--offline", "check", "bans", "licenses", "sources"])
@@ -143,17 +138,35 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
     progress
         .step("licences, sources and duplicates", rules.output())
         .await?;
+    match semver::run(&progress).await {
+        // A download of the sources, say: it has nothing to compare with.
+        Err(error @ SemverError::NoHistory { .. }) => {
+            progress.note(&format!("interfaces not compared: {error}"));
+        }
+        outcome => outcome?,
+    }
     cargo(
         "unit, snapshot and doc tests",
         &["test", "--locked", "--workspace"],
-        &[],
     )
     .await?;
+    let short = fuzz::Options {
+        seconds: FUZZ_SECONDS,
+        only: Vec::new(),
+    };
+    fuzz::run(&short, &progress).await?;
     if offline_only {
         return Ok(());
     }
     let cluster = Box::pin(devcluster::ensure()).await?;
     let outcome = on_cluster(&cluster, &progress).await;
+    if outcome.is_err() {
+        // Before it is taken down: a test that waited in vain rarely knows why.
+        match cluster.client().await {
+            Ok(client) => eprintln!("{}", diagnosis::of(&client).await),
+            Err(error) => eprintln!("the cluster cannot be asked what is wrong: {error}"),
+        }
+    }
     let released = cluster.release().await;
     outcome?;
     released?;
@@ -162,43 +175,91 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
 }
 
 async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), CheckError> {
+    let tests = Tests {
+        kubeconfig: cluster.kubeconfig().to_owned(),
+        programs: progress
+            .step("building the tests that need a cluster", programs::build())
+            .await?,
+    };
     platform::load(cluster, Profile::Dev, progress).await?;
-    let binaries = platform::binaries(Profile::Dev);
-    let env = [
-        ("KUBECONFIG", cluster.kubeconfig().as_os_str()),
-        ("KIDP_BIN_DIR", binaries.as_os_str()),
-    ];
+    let layout = Layout::from_env();
     if cluster.is_devcluster() {
         // A cluster of somebody else's pulls the official images by itself.
-        images::provide(&Layout::from_env(), &ENGINE_IMAGES, progress).await?;
+        images::provide(&layout, &ENGINE_IMAGES, progress).await?;
+        tests.end_to_end("pods").await?;
+    } else {
+        progress.note("pods: the images of this checkout can be put on the devcluster only");
     }
-    let sdk = "test --locked -p kidp-provisioners --features cluster --tests -- --test-threads=2";
-    cargo(
-        "the SDK on the cluster",
-        &sdk.split(' ').collect::<Vec<_>>(),
-        &env,
-    )
-    .await?;
-    for name in ["cel", "engines", "host", "pods"] {
-        if name == "pods" && !cluster.is_devcluster() {
-            progress.note(
-                "pods: the images of this checkout cannot be put on a cluster that is not the devcluster",
-            );
-            continue;
+    // Engines, and the broker's own pod, have to do without the operators that the other tests need.
+    tests.end_to_end("engines").await?;
+    if cluster.is_devcluster() {
+        // A cluster of somebody else's has them, or has not; the tests say so.
+        addons::install(&layout, &addons::ALL, progress).await?;
+    }
+    tests.sdk().await?;
+    for name in tests.names("kidp-e2e") {
+        // The two that came before the addons.
+        if !["engines", "pods"].contains(&name) {
+            tests.end_to_end(name).await?;
         }
-        let test = [
-            "test",
-            "--locked",
-            "-p",
-            "kidp-e2e",
-            "--features",
-            "cluster",
-            "--test",
-            name,
-            "--",
-        ];
-        let test = [&test[..], &["--test-threads=4", "--nocapture"]].concat();
-        cargo(&format!("end to end: {name}"), &test, &env).await?;
+    }
+    if cluster.is_devcluster() {
+        // Last, since it kills the control plane that the others rest on.
+        let client = cluster.client().await?;
+        Box::pin(chaos::lives(&client, &chaos::Options::default(), progress)).await?;
+    } else {
+        progress.note("chaos: only the devcluster's own processes are killed");
     }
     Ok(())
+}
+
+/// The test programs, and the cluster that they run on.
+struct Tests {
+    kubeconfig: PathBuf,
+    programs: Vec<Program>,
+}
+
+impl Tests {
+    fn names(&self, package: &str) -> impl Iterator<Item = &str> {
+        let of_package = self.programs.iter().filter(move |p| p.package == package);
+        of_package.map(|p| p.name.as_str())
+    }
+
+    /// The SDK's, two at a time: most of their time goes by in waiting for an engine.
+    async fn sdk(&self) -> Result<(), CheckError> {
+        let run = async |name: &str| self.run("kidp-provisioners", name, &["--test-threads=2"]).await;
+        stream::iter(self.names("kidp-provisioners"))
+            .map(run)
+            .buffer_unordered(2)
+            .try_collect()
+            .await
+    }
+
+    async fn end_to_end(&self, name: &str) -> Result<(), CheckError> {
+        self.run("kidp-e2e", name, &["--test-threads=4", "--nocapture"])
+            .await
+    }
+
+    async fn run(&self, package: &str, name: &str, options: &[&str]) -> Result<(), CheckError> {
+        let step = format!("{package} on the cluster: {name}");
+        let program = self
+            .programs
+            .iter()
+            .find(|p| p.package == package && p.name == name);
+        let Some(program) = program else {
+            return Err(CheckError::Run {
+                step,
+                reason: "there is no such test".to_owned(),
+            });
+        };
+        eprintln!("=== {step}");
+        let mut command = tokio::process::Command::new(&program.path);
+        command
+            .args(options)
+            .current_dir(&program.folder)
+            .env("CARGO_MANIFEST_DIR", &program.folder)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
+        shown(&step, command).await
+    }
 }

@@ -1,13 +1,30 @@
 //! Developer commands as a library, so that the end-to-end tests and the demo can bring up the development
 //! cluster and load images the same way the command line does.
+pub mod bench;
+pub mod book;
+pub mod chaos;
 pub mod checks;
+pub mod cli;
 pub mod crdgen;
 pub mod demo;
 pub mod devcluster;
+pub mod diagnosis;
+pub mod diffbench;
+pub mod faults;
+pub mod figures;
+pub mod fuzz;
 pub mod images;
+pub mod instructions;
+pub mod load;
+pub mod openapi;
 pub mod paths;
 pub mod perf;
 pub mod platform;
 pub mod process;
+pub mod programs;
 pub mod progress;
+pub mod report;
 pub mod scan;
+pub mod schemathesis;
+pub mod semver;
+pub mod tools;

@@ -1,72 +1,15 @@
-//! `cargo xtask`: the developer's commands. One subcommand a module of the library; this file only parses and prints.
-use std::path::PathBuf;
+//! `cargo xtask`: the developer's commands. One subcommand a module of the library; this file only runs and prints.
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
+use xtask::cli::{Cli, Command, Devcluster};
+use xtask::devcluster::addons;
 use xtask::paths::Layout;
 use xtask::progress::Progress;
-use xtask::{checks, crdgen, demo, devcluster, images, perf, scan};
-
-/// Developer commands of KIDP.
-#[derive(Debug, Parser)]
-#[command(name = "xtask", bin_name = "cargo xtask")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// The main job on a real cluster: from a `Database` object to an SQL answer to a clean deletion.
-    Demo(demo::Options),
-    /// Every check and test there is.
-    Test {
-        /// Only what needs no cluster.
-        #[arg(long)]
-        offline: bool,
-    },
-    /// Measures what KIDP adds to applying the same objects by hand.
-    Perf(perf::Options),
-    /// Static scanners over everything that the SDK renders; needs Python for them.
-    Scan,
-    /// Writes `deploy/crds/` from the Rust types.
-    Crdgen,
-    /// A real one-node Kubernetes on this machine.
-    Devcluster {
-        #[command(subcommand)]
-        action: Devcluster,
-    },
-    /// Builds the container images that stand in for the official ones, and imports them if the cluster is up.
-    Images {
-        /// Only these (folders' names in `devcluster/images`).
-        #[arg(long, value_delimiter = ',')]
-        only: Vec<String>,
-    },
-    /// Answers claims of the class `kidp-dev`; started by `devcluster up`.
-    #[command(hide = true)]
-    StorageProvisioner {
-        /// Whom to ask.
-        #[arg(long)]
-        kubeconfig: PathBuf,
-        /// Where volumes go.
-        #[arg(long)]
-        volumes: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Devcluster {
-    /// Installs, builds and starts it; does nothing when it is up.
-    Up {
-        /// Do not ask before installing and changing things.
-        #[arg(long, short)]
-        yes: bool,
-    },
-    /// Stops it and puts the machine back.
-    Down,
-    /// Says whether it is up, and what of it is on this machine.
-    Status,
-}
+use xtask::{
+    bench, book, chaos, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images, instructions,
+    load, openapi, perf, scan, schemathesis, semver,
+};
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
@@ -90,12 +33,44 @@ async fn run(command: Command) -> Outcome {
             checks::run(offline).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Chaos(options) => {
+            Box::pin(chaos::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Perf(options) => {
             Box::pin(perf::run(&options)).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Load(options) => {
+            Box::pin(load::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(options) => {
+            Box::pin(bench::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Diffbench(options) => {
+            Box::pin(diffbench::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Instructions(options) => {
+            instructions::run(&options, &Progress::default()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Faults(options) => {
+            faults::run(&options).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Scan => {
             scan::run().await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Semver => {
+            semver::run(&Progress::default()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fuzz(options) => {
+            fuzz::run(&options, &Progress::default()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crdgen => {
@@ -104,28 +79,54 @@ async fn run(command: Command) -> Outcome {
                 .for_each(|path| println!("{}", path.display()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Devcluster {
-            action: Devcluster::Up { yes },
-        } => up(&layout, yes).await,
-        Command::Devcluster {
-            action: Devcluster::Down,
-        } => {
-            devcluster::down(&layout).await?;
-            println!(
-                "down; nothing of the cluster is left but its logs in {}",
-                layout.logs().display()
-            );
+        Command::Openapi => {
+            println!("{}", openapi::write().await?.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Devcluster {
-            action: Devcluster::Status,
-        } => Ok(status(&layout).await),
+        Command::Book => {
+            println!("{}", book::run(&Progress::default()).await?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Schemathesis(options) => {
+            Box::pin(schemathesis::run(options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Devcluster { action } => devcluster(action, &layout).await,
         Command::Images { only } => build_images(&layout, &only).await,
         Command::StorageProvisioner { kubeconfig, volumes } => {
             tracing_subscriber::fmt().with_ansi(false).init();
             devcluster::storage::run(&kubeconfig, volumes).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Supervise { state } => {
+            tracing_subscriber::fmt().with_ansi(false).init();
+            devcluster::supervisor::run(state).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn devcluster(action: Devcluster, layout: &Layout) -> Outcome {
+    match action {
+        Devcluster::Up { yes } => up(layout, yes).await,
+        Devcluster::Addons { names } => {
+            let all = if names.is_empty() {
+                addons::ALL.to_vec()
+            } else {
+                names
+            };
+            addons::install(layout, &all, &Progress::default()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Devcluster::Down => {
+            devcluster::down(layout).await?;
+            println!(
+                "down; nothing of the cluster is left but its logs in {}",
+                layout.logs().display()
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Devcluster::Status => Ok(status(layout).await),
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kidp_core::crd::Database;
-use kidp_core::deployment::DeploymentId;
 use kidp_core::instance::ResourceType;
 use kidp_core::names::base_name;
 use kidp_e2e::cluster::{create_namespace, delete_namespace, install_crds};
@@ -16,10 +15,12 @@ use kube::api::{DeleteParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 
 use crate::devcluster;
+use crate::figures::median;
 use crate::paths::{Layout, checkout};
 use crate::platform::{self, Profile};
 use crate::process::Cmd;
 use crate::progress::Progress;
+use crate::report::{self, ReportError};
 
 const NAMESPACE: &str = "kidp-perf";
 const LIMIT: Duration = Duration::from_mins(2);
@@ -56,6 +57,9 @@ pub enum PerfError {
     /// A program failed.
     #[error(transparent)]
     Program(#[from] crate::process::ProcessError),
+    /// The table has no place in its document.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A file or document could not be handled.
     #[error("{0}")]
     Document(String),
@@ -139,15 +143,8 @@ fn rendered(name: &str) -> Result<String, PerfError> {
         .get(ResourceType::Database, spec.engine)
         .ok_or_else(|| PerfError::Document("no provisioner for the fixture".into()))?;
     let instance = Instance {
-        resource_type: ResourceType::Database,
-        name: name.to_owned(),
-        namespace: NAMESPACE.to_owned(),
-        deployment_id: DeploymentId::derive("by-hand", NAMESPACE, "Database", name, ""),
-        resource_uid: String::new(),
         team: "payments".into(),
-        owner: None,
-        spec,
-        owner_reference: None,
+        ..Instance::new(ResourceType::Database, NAMESPACE, name, spec)
     };
     let credentials = provisioner.credentials(&instance, "measured0only0in0this0run0000000".into());
     let manifests = provisioner
@@ -182,10 +179,8 @@ where
     tokio::time::timeout(LIMIT, watch).await.unwrap_or(Err(late))
 }
 
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+fn median_of(times: &[Duration]) -> Duration {
+    Duration::from_secs_f64(median(times.iter().map(Duration::as_secs_f64).collect()))
 }
 
 /// Measures, prints, and with `--write` records.
@@ -219,8 +214,7 @@ pub async fn run(options: &Options) -> Result<(), PerfError> {
     cluster.release().await?;
     println!("{report}");
     if options.write {
-        let path = checkout().join("docs/performance.md");
-        std::fs::write(&path, report).map_err(|e| PerfError::Document(e.to_string()))?;
+        report::write_section(&checkout().join("docs/performance.md"), "perf", &report)?;
     }
     Ok(())
 }
@@ -256,7 +250,7 @@ async fn measure(
     let idle = platform.operator_api.writes().len() + platform.broker_api.writes().len();
     let leases = platform.operator_api.bookkeeping() + platform.broker_api.bookkeeping();
     fixtures_clean(bench).await?;
-    let (a, b) = (median(&kidp), median(&hand));
+    let (a, b) = (median_of(&kidp), median_of(&hand));
     Ok(report(options, a, b, &writes, idle, leases))
 }
 
@@ -291,7 +285,7 @@ fn report(
     let record = |w: &&String| w.contains(" databases/") || w.contains(" serviceinstances");
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     format!(
-        "# Performance\n\nWritten by `cargo xtask perf --write`; every row is from one run on one machine, both sides in \
+        "Written by `cargo xtask perf --write`; every row is from one run on one machine, both sides in \
          turns, operator and broker as {build} processes behind a relay that counts their requests.\n\n\
          ## Time to a usable database\n\n\
          Median of {rounds} databases a side, from the start of `kubectl apply` to Ready (the CR's status, and the \

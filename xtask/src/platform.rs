@@ -51,7 +51,7 @@ pub fn binaries(profile: Profile) -> PathBuf {
     })
 }
 
-/// Compiles operator and broker.
+/// Compiles operator, broker and command line.
 pub async fn build(profile: Profile) -> Result<PathBuf, PlatformError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Cmd::new(cargo).dir(checkout()).timeout(BUILD_LIMIT);
@@ -62,6 +62,9 @@ pub async fn build(profile: Profile) -> Result<PathBuf, PlatformError> {
         "kidp-operator-bin",
         "-p",
         "kidp-broker-bin",
+        // Tests of the command line run it.
+        "-p",
+        "kubectl-kidp",
     ]);
     if profile == Profile::Release {
         build = build.arg("--release");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use kidp_e2e::process::last_lines;
 use tokio::io::AsyncWriteExt;
 
 /// Why a program did not do its work.
@@ -32,7 +33,7 @@ pub enum ProcessError {
         program: String,
         /// The exit status.
         status: String,
-        /// The last lines of its error output.
+        /// The last lines of its error output, after those of its report, where it makes one.
         tail: String,
     },
 }
@@ -46,6 +47,7 @@ pub struct Cmd {
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     log: Option<PathBuf>,
+    reports: bool,
     timeout: Duration,
 }
 
@@ -59,6 +61,7 @@ impl Cmd {
             dir: None,
             stdin: None,
             log: None,
+            reports: false,
             timeout: Duration::from_mins(1),
         }
     }
@@ -102,6 +105,14 @@ impl Cmd {
     #[must_use]
     pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
         self.log = Some(path.into());
+        self
+    }
+
+    /// Its standard output is a report of what it found, which a failure shows. Not for programs that print what is not
+    /// to be shown.
+    #[must_use]
+    pub fn reports(mut self) -> Self {
+        self.reports = true;
         self
     }
 
@@ -160,7 +171,11 @@ impl Cmd {
             Some(path) => std::fs::read(path).unwrap_or_default(),
             None => output.stderr,
         };
-        let tail = last_lines(&String::from_utf8_lossy(&said), 12);
+        let mut tail = last_lines(&String::from_utf8_lossy(&said), 12);
+        if self.reports {
+            let report = last_lines(&String::from_utf8_lossy(&output.stdout), 40);
+            tail = format!("{report}\n{tail}");
+        }
         Err(ProcessError::Failed {
             program: shown,
             status: output.status.to_string(),
@@ -185,21 +200,9 @@ pub fn append(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// The last `count` lines of a text, joined by newlines.
-pub fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn last_lines_keeps_the_end() {
-        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
-        assert_eq!(last_lines("", 2), "");
-    }
 
     #[tokio::test]
     async fn a_failure_names_the_program_and_what_it_said() {
@@ -209,6 +212,15 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("oops"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_shows_a_report_where_there_is_one() {
+        let found = || Cmd::new("sh").args(["-c", "printf '%s\\n' fou''nd; exit 1"]);
+        let error = found().reports().output().await.unwrap_err();
+        assert!(error.to_string().contains("found"), "{error}");
+        let error = found().output().await.unwrap_err();
+        assert!(!error.to_string().contains("found"), "{error}");
     }
 
     #[tokio::test]

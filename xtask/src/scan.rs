@@ -1,5 +1,5 @@
 //! `cargo xtask scan`: static scanners of other people's over what the SDK renders, every engine in every version
-//! and size.
+//! and size, alone, with several members and with TLS.
 //!
 //! checkov judges how safe the pods are; kubernetes-validate compares the objects with the published schema, and
 //! refuses unknown fields. What checkov finds and KIDP does on purpose is listed in [`EXCEPTIONS`], with the reason;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kidp_core::size::Size;
-use kidp_provisioners::{Instance, Provisioner, Registry};
+use kidp_provisioners::{Instance, Provisioner, Registry, TlsMaterial};
 
-use crate::paths::Layout;
 use crate::process::{Cmd, ProcessError};
 use crate::progress::Progress;
+use crate::tools::python_tools;
 
 /// The scanners, by version.
 const SCANNERS: [&str; 2] = ["checkov==3.3.30", "kubernetes-validate==1.37.0"];
@@ -66,7 +66,7 @@ pub enum ScanError {
 /// Renders everything and scans it.
 pub async fn run() -> Result<(), ScanError> {
     let progress = Progress::default();
-    let bin = scanners(&progress).await?;
+    let bin = python_tools(&SCANNERS, &progress).await?;
     let folder = tempfile::tempdir().map_err(|source| ScanError::Write {
         path: std::env::temp_dir(),
         source,
@@ -84,6 +84,7 @@ async fn scan(bin: &Path, folder: &Path, progress: &Progress) -> Result<(), Scan
     let validate = Cmd::new(bin.join("kubernetes-validate"))
         .args(["--strict", "--quiet"])
         .args(&files)
+        .reports()
         .timeout(LIMIT);
     let step = format!("kubernetes-validate over {} instances", files.len());
     progress.step(&step, validate.output()).await?;
@@ -98,84 +99,85 @@ async fn scan(bin: &Path, folder: &Path, progress: &Progress) -> Result<(), Scan
         ])
         .args(["--skip-check", &skipped, "--directory"])
         .arg(folder)
+        .reports()
         .timeout(LIMIT);
     let step = format!("checkov over {} instances", files.len());
     progress.step(&step, checkov.output()).await?;
     Ok(())
 }
 
-/// Installs the scanners into the cache unless they are there; the folder of their programs.
-async fn scanners(progress: &Progress) -> Result<PathBuf, ScanError> {
-    let root = Layout::from_env()
-        .cache
-        .join("tools")
-        .join(SCANNERS.join("-").replace("==", "-"));
-    let bin = root.join("bin");
-    if !bin.join("installed").is_file() {
-        let environment = Cmd::new("python3").args(["-m", "venv"]).arg(&root).timeout(LIMIT);
-        let install = Cmd::new(bin.join("pip"))
-            .args(["install", "--quiet", "--disable-pip-version-check"])
-            .args(SCANNERS)
-            .timeout(LIMIT);
-        let both = async {
-            environment.output().await?;
-            install.output().await
-        };
-        progress.step("installing the scanners", both).await?;
-        write(&bin.join("installed"), "")?;
-    }
-    Ok(bin)
-}
+/// What an instance is asked for besides its size: with the name that its file gets.
+const SHAPES: [(&str, bool, bool); 3] = [
+    ("plain", false, false),
+    ("members", true, false),
+    ("tls", false, true),
+];
 
-/// Writes a file for every engine, version and size.
+/// Writes a file for every engine, version and size, in every shape that the engine has of its own. `Cluster`s of
+/// CloudNativePG have no pods that a scanner could see, and a schema that is not Kubernetes' own.
 fn render_all(folder: &Path) -> Result<Vec<PathBuf>, ScanError> {
     let mut files = Vec::new();
     for provisioner in Registry::standard().iter() {
         for version in provisioner.capabilities().versions {
             for size in Size::ALL {
-                let kind = provisioner.resource_type();
-                let name = format!("{}-{version}-{size}-{kind}", provisioner.engine());
-                let yaml = render(provisioner.as_ref(), &version, size).map_err(|reason| {
-                    let name = name.clone();
-                    ScanError::Render { name, reason }
-                })?;
-                let path = folder.join(format!("{name}.yaml"));
-                write(&path, &yaml)?;
-                files.push(path);
+                for (shape, members, tls) in SHAPES {
+                    let kind = provisioner.resource_type();
+                    let name = format!("{}-{version}-{size}-{kind}-{shape}", provisioner.engine());
+                    let failed = |reason| ScanError::Render {
+                        name: name.clone(),
+                        reason,
+                    };
+                    let instance =
+                        instance(provisioner.as_ref(), &version, size, members, tls).map_err(failed)?;
+                    // An engine that has not this shape says so.
+                    if members && provisioner.validate(&instance).is_err() {
+                        continue;
+                    }
+                    let path = folder.join(format!("{name}.yaml"));
+                    write(&path, &render(provisioner.as_ref(), &instance).map_err(failed)?)?;
+                    files.push(path);
+                }
             }
         }
     }
     Ok(files)
 }
 
-fn render(provisioner: &dyn Provisioner, version: &str, size: Size) -> Result<String, String> {
-    let kind = provisioner.resource_type();
-    let spec = serde_json::json!({
-        "engine": provisioner.engine(), "version": version, "size": size, "storage": {"size": "10Gi"}
+fn instance(
+    provisioner: &dyn Provisioner,
+    version: &str,
+    size: Size,
+    members: bool,
+    tls: bool,
+) -> Result<Instance, String> {
+    let mut spec = serde_json::json!({
+        "engine": provisioner.engine(), "version": version, "size": size, "storage": {"size": "10Gi"},
+        "highAvailability": members
     });
-    let instance = Instance {
-        resource_type: kind,
-        name: "orders".to_owned(),
-        namespace: "shop".to_owned(),
-        deployment_id: kidp_core::deployment::DeploymentId::derive(
-            "scan",
-            "shop",
-            kind.as_str(),
-            "orders",
-            "",
-        ),
-        resource_uid: String::new(),
-        team: "payments".to_owned(),
-        owner: None,
-        spec: serde_json::from_value(spec).map_err(|error| error.to_string())?,
-        owner_reference: None,
+    if tls {
+        spec["encryption"] =
+            serde_json::json!({"inTransit": true, "certificate": {"secretName": "orders-certificate"}});
+    }
+    let spec = serde_json::from_value(spec).map_err(|error| error.to_string())?;
+    let material = || TlsMaterial {
+        ca: "the CA".to_owned(),
+        checksum: "scanned".to_owned(),
     };
+    Ok(Instance {
+        team: "payments".to_owned(),
+        revision: provisioner.latest_revision(),
+        tls: tls.then(material),
+        ..Instance::new(provisioner.resource_type(), "shop", "orders", spec)
+    })
+}
+
+fn render(provisioner: &dyn Provisioner, instance: &Instance) -> Result<String, String> {
     provisioner
-        .validate(&instance)
+        .validate(instance)
         .map_err(|faults| kidp_core::problem::summarise(&faults))?;
-    let credentials = provisioner.credentials(&instance, "scanned0never0used0anywhere00000".to_owned());
+    let credentials = provisioner.credentials(instance, "scanned0never0used0anywhere00000".to_owned());
     let manifests = provisioner
-        .build(&instance, &credentials)
+        .build(instance, &credentials)
         .map_err(|error| error.to_string())?;
     manifests.to_yaml().map_err(|error| error.to_string())
 }

@@ -23,6 +23,8 @@ pub struct GoModule {
     rename: &'static [(&'static str, &'static str)],
     /// A module that embeds its version from a file which its publisher makes and does not publish, and that file.
     version_file: Option<(&'static str, &'static str)>,
+    /// A module and its folder of manifests, kept beside the binaries so that the two are of one version.
+    manifests: Option<(&'static str, &'static str)>,
 }
 
 /// Kubernetes itself.
@@ -32,6 +34,7 @@ pub const CONTROL_PLANE: GoModule = GoModule {
     tags: "",
     rename: &[],
     version_file: None,
+    manifests: None,
 };
 /// containerd, runc, the CNI plugins and etcd. Without the `seccomp` tag runc refuses `RuntimeDefault`.
 pub const NODE: GoModule = GoModule {
@@ -40,6 +43,7 @@ pub const NODE: GoModule = GoModule {
     tags: "seccomp",
     rename: &[("server", "etcd")],
     version_file: None,
+    manifests: None,
 };
 /// `CoreDNS`, alone because it pins another Kubernetes client.
 pub const DNS: GoModule = GoModule {
@@ -48,6 +52,7 @@ pub const DNS: GoModule = GoModule {
     tags: "",
     rename: &[],
     version_file: None,
+    manifests: None,
 };
 
 /// `FerretDB`, which stands in for MongoDB; built only when its image is asked for.
@@ -57,7 +62,31 @@ pub const FERRETDB: GoModule = GoModule {
     tags: "",
     rename: &[],
     version_file: Some(("github.com/FerretDB/FerretDB", "build/version/version.txt")),
+    manifests: None,
 };
+
+/// `cert-manager`, an addon: one program with its three components.
+pub const CERT_MANAGER: GoModule = GoModule {
+    folder: "cert-manager",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+    version_file: None,
+    manifests: Some(("github.com/cert-manager/cert-manager", "deploy/crds")),
+};
+
+/// `CloudNativePG`, an addon.
+pub const CLOUDNATIVE_PG: GoModule = GoModule {
+    folder: "cloudnative-pg",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+    version_file: None,
+    manifests: Some(("github.com/cloudnative-pg/cloudnative-pg", "config")),
+};
+
+/// Folder of a module's manifests, beside its binaries.
+pub const MANIFESTS: &str = "upstream";
 
 /// Where each module's binaries are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +138,11 @@ impl Plan {
         if let Some((name, file)) = module.version_file {
             parts.extend([name, file]);
         }
+        if let Some((name, folder)) = module.manifests {
+            parts.extend([name, folder]);
+        }
+        let sources = go_sources(&dir)?;
+        parts.extend(sources.iter().map(String::as_str));
         let key = key(&parts);
         Ok(Self {
             module,
@@ -117,6 +151,16 @@ impl Plan {
             ldflags,
         })
     }
+}
+
+/// Go files of our own beside a `go.mod`; most modules have none.
+fn go_sources(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = std::fs::read_dir(dir).map_err(Error::io(dir))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "go"));
+    files.sort();
+    let read = |file: &PathBuf| std::fs::read_to_string(file).map_err(Error::io(file));
+    files.iter().map(read).collect()
 }
 
 /// What a module's binaries depend on, as a hash.
@@ -153,13 +197,16 @@ pub async fn build(layout: &Layout, module: GoModule) -> Result<PathBuf, Error> 
     for (from, to) in plan.module.rename {
         std::fs::rename(temp.path().join(from), temp.path().join(to)).map_err(Error::io(temp.path()))?;
     }
+    if let Some((name, folder)) = module.manifests {
+        let (_, dir) = locate(&plan, name).await?;
+        copy(&Path::new(&dir).join(folder), &temp.path().join(MANIFESTS)).await?;
+    }
     publish(&temp.keep(), &plan.target)?;
     Ok(plan.target)
 }
 
-/// A `go.mod` like the plan's that takes one module from a copy in `scratch`, which has the file with its version. Go
-/// refuses to overlay its module cache.
-async fn with_version(plan: &Plan, module: &str, file: &str, scratch: &Path) -> Result<PathBuf, Error> {
+/// Version and folder of a module that the plan's `go.mod` requires, in Go's own module cache.
+async fn locate(plan: &Plan, module: &str) -> Result<(String, String), Error> {
     let go = |args: &[&str]| {
         let command = Cmd::new("go").args(args.iter().copied()).dir(&plan.dir);
         command.timeout(BUILD_DEADLINE).output()
@@ -167,21 +214,32 @@ async fn with_version(plan: &Plan, module: &str, file: &str, scratch: &Path) -> 
     go(&["mod", "download", module]).await?;
     let said = go(&["list", "-m", "-f", "{{.Version}} {{.Dir}}", module]).await?;
     let (version, dir) = said.trim().split_once(' ').unwrap_or_default();
-    let copy = scratch.join("module");
-    Cmd::new("cp")
-        .args(["-R", "--no-preserve=mode", dir])
-        .arg(&copy)
-        .output()
-        .await?;
-    std::fs::write(copy.join(file), version).map_err(Error::io(copy.join(file)))?;
+    Ok((version.to_owned(), dir.to_owned()))
+}
+
+/// Copies a folder of the module cache, whose files are read-only.
+async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let command = Cmd::new("cp").args(["-R", "--no-preserve=mode"]);
+    command.arg(from).arg(to).output().await?;
+    Ok(())
+}
+
+/// A `go.mod` like the plan's that takes one module from a copy in `scratch`, which has the file with its version. Go
+/// refuses to overlay its module cache.
+async fn with_version(plan: &Plan, module: &str, file: &str, scratch: &Path) -> Result<PathBuf, Error> {
+    let (version, dir) = locate(plan, module).await?;
+    let target = scratch.join("module");
+    copy(Path::new(&dir), &target).await?;
+    std::fs::write(target.join(file), version).map_err(Error::io(target.join(file)))?;
     for name in ["go.mod", "go.sum"] {
         std::fs::copy(plan.dir.join(name), scratch.join(name)).map_err(Error::io(plan.dir.join(name)))?;
     }
-    let (replace, go_mod) = (
-        format!("-replace={module}={}", copy.display()),
-        scratch.join("go.mod"),
-    );
-    go(&["mod", "edit", &replace, &go_mod.display().to_string()]).await?;
+    let go_mod = scratch.join("go.mod");
+    let edit = Cmd::new("go").args(["mod", "edit"]).dir(&plan.dir);
+    edit.arg(format!("-replace={module}={}", target.display()))
+        .arg(&go_mod)
+        .output()
+        .await?;
     Ok(go_mod)
 }
 
@@ -219,11 +277,17 @@ fn ldflags(go_mod: &str) -> String {
     if let Some(version) = required_version(go_mod, "github.com/containerd/containerd/v2") {
         set("github.com/containerd/containerd/v2/version.Version", version);
     }
+    if let Some(version) = required_version(go_mod, "github.com/cert-manager/cert-manager") {
+        set(
+            "github.com/cert-manager/cert-manager/pkg/util.AppVersion",
+            version,
+        );
+    }
     flags
 }
 
 /// The version that a `go.mod` requires of a module (not the one of a `replace`).
-fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+pub(super) fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod
         .lines()
         .filter(|line| !line.contains("=>"))

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::components::SUPERVISOR;
 use super::{Error, NODE_BRIDGE, POD_BRIDGE, daemon, firewall, host, mounts};
 use crate::paths::Layout;
 
-/// The kubelet first, so that no pod comes back; the API server and the store last.
-const ORDER: [&str; 9] = [
+/// The supervisor first, so that nothing comes back, then the kubelet, so that no pod does; the API server and the store
+/// last.
+const ORDER: [&str; 10] = [
+    SUPERVISOR,
     "kubelet",
     "kube-proxy",
     "coredns",
@@ -41,7 +44,7 @@ pub async fn run(layout: &Layout) -> Result<(), Error> {
 async fn stop_components(layout: &Layout) {
     let records = daemon::records(layout);
     for name in ORDER {
-        if let Some(record) = records.iter().find(|r| r.name == name) {
+        if let Some(record) = records.iter().find(|r| r.daemon.name == name) {
             daemon::stop(record, Duration::from_secs(5)).await;
         }
     }
@@ -152,7 +155,7 @@ pub async fn leftovers(layout: &Layout) -> Vec<String> {
         records
             .iter()
             .filter(|r| daemon::alive(r))
-            .map(|r| format!("process {} ({})", r.pid, r.name)),
+            .map(|r| format!("process {} ({})", r.pid, r.daemon.name)),
     );
     left.extend(
         pod_processes(layout)

@@ -15,11 +15,18 @@ pub const PORTS: [u16; 14] = [
 /// The API server's address.
 pub const API_SERVER: &str = "https://172.30.0.1:6443";
 
+/// The name of the component that minds the others.
+pub const SUPERVISOR: &str = "supervisor";
+
 const ETCD_URL: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 
 fn daemon(name: &'static str, program: PathBuf, args: Vec<String>) -> Daemon {
-    Daemon { name, program, args }
+    Daemon {
+        name: name.into(),
+        program,
+        args,
+    }
 }
 
 fn flag(name: &str, value: impl AsRef<Path>) -> String {
@@ -200,6 +207,12 @@ pub fn storage_provisioner(layout: &Layout) -> Daemon {
     daemon("storage-provisioner", layout.state.join("bin/xtask"), args)
 }
 
+/// What starts the others again when they end.
+pub fn supervisor(layout: &Layout) -> Daemon {
+    let args = vec!["supervise".into(), flag("state", &layout.state)];
+    daemon(SUPERVISOR, layout.state.join("bin/xtask"), args)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +238,7 @@ mod tests {
             kube_proxy(&layout, &bin),
             coredns(&layout, &bin),
             storage_provisioner(&layout),
+            supervisor(&layout),
         ]
     }
 
@@ -243,7 +257,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct_since_they_name_files() {
-        let names: std::collections::BTreeSet<_> = all().iter().map(|d| d.name).collect();
+        let names: std::collections::BTreeSet<_> = all().into_iter().map(|d| d.name).collect();
         assert_eq!(names.len(), all().len());
     }
 }

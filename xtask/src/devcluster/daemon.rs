@@ -12,21 +12,27 @@ use crate::paths::Layout;
 use crate::process::append;
 
 /// A component to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {
     /// Its name: of the log file and of the pid file.
-    pub name: &'static str,
+    pub name: String,
     /// The binary.
+    #[serde(default)]
     pub program: PathBuf,
     /// Its arguments.
+    #[serde(default)]
     pub args: Vec<String>,
 }
 
 /// What is remembered of a started process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PidRecord {
-    /// The component.
-    pub name: String,
+    /// What was started. A cluster of an earlier version recorded its name only, and can be taken down still.
+    #[serde(flatten)]
+    pub daemon: Daemon,
+    /// Where it finds other programs.
+    #[serde(default)]
+    pub path: String,
     /// Its process.
     pub pid: i32,
     /// When the kernel started it, in clock ticks since boot: tells a reused pid from ours.
@@ -55,22 +61,33 @@ pub fn spawn(layout: &Layout, path: &str, daemon: &Daemon) -> Result<PidRecord, 
         .map_err(Error::io(&daemon.program))?;
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let stat = read_stat(pid).ok_or_else(|| Error::Died {
-        name: daemon.name.into(),
+        name: daemon.name.clone(),
         log: log.clone(),
     })?;
     let record = PidRecord {
-        name: daemon.name.into(),
+        daemon: daemon.clone(),
+        path: path.to_owned(),
         pid,
         start_ticks: stat.start_ticks,
         boot_id: boot_id(),
     };
-    let file = layout.pids().join(format!("{}.json", daemon.name));
+    let file = file(layout, &daemon.name);
     let json = serde_json::to_vec(&record).map_err(|e| Error::Record {
         path: file.clone(),
         reason: e.to_string(),
     })?;
     std::fs::write(&file, json).map_err(Error::io(&file))?;
     Ok(record)
+}
+
+/// Forgets a component: it is not missed when it ends.
+pub fn forget(layout: &Layout, record: &PidRecord) -> Result<(), Error> {
+    let file = file(layout, &record.daemon.name);
+    std::fs::remove_file(&file).map_err(Error::io(&file))
+}
+
+fn file(layout: &Layout, name: &str) -> PathBuf {
+    layout.pids().join(format!("{name}.json"))
 }
 
 /// Every recorded component, in the order of their names. A file that cannot be read is skipped: it names no
@@ -83,7 +100,7 @@ pub fn records(layout: &Layout) -> Vec<PidRecord> {
         .flatten()
         .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok())
         .collect();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort_by(|a, b| a.daemon.name.cmp(&b.daemon.name));
     found
 }
 
@@ -147,8 +164,24 @@ fn boot_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A component that does nothing, and a state folder for it.
+    pub(in crate::devcluster) fn sleeper(folder: &Path) -> (Layout, Daemon) {
+        let layout = Layout {
+            state: folder.into(),
+            cache: folder.into(),
+        };
+        std::fs::create_dir_all(layout.logs()).unwrap();
+        std::fs::create_dir_all(layout.pids()).unwrap();
+        let daemon = Daemon {
+            name: "sleeper".into(),
+            program: "sleep".into(),
+            args: vec!["60".into()],
+        };
+        (layout, daemon)
+    }
 
     const STAT: &str = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 2 3";
 
@@ -169,7 +202,12 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let start_ticks = read_stat(pid).unwrap().start_ticks;
         PidRecord {
-            name: "self".into(),
+            daemon: Daemon {
+                name: "self".into(),
+                program: "self".into(),
+                args: Vec::new(),
+            },
+            path: String::new(),
             pid,
             start_ticks,
             boot_id: boot_id(),
@@ -193,17 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_component_is_recorded_and_stopped() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout {
-            state: dir.path().into(),
-            cache: dir.path().into(),
-        };
-        std::fs::create_dir_all(layout.logs()).unwrap();
-        std::fs::create_dir_all(layout.pids()).unwrap();
-        let daemon = Daemon {
-            name: "sleeper",
-            program: "sleep".into(),
-            args: vec!["60".into()],
-        };
+        let (layout, daemon) = sleeper(dir.path());
         let record = spawn(&layout, "/usr/bin:/bin", &daemon).unwrap();
         assert_eq!(records(&layout), vec![record.clone()]);
         stop(&record, Duration::from_secs(2)).await;

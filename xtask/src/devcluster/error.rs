@@ -78,6 +78,21 @@ pub enum Error {
         /// Where the logs are.
         logs: PathBuf,
     },
+    /// There is no cluster to install an addon into.
+    #[error("the development cluster is not up; `cargo xtask devcluster up` first")]
+    NotUp,
+    /// An addon does not answer.
+    #[error("{name} did not answer within {seconds} s: {reason}; see `kubectl -n {namespace} get pods`")]
+    Addon {
+        /// Which.
+        name: &'static str,
+        /// Its namespace.
+        namespace: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// What the API server said last.
+        reason: String,
+    },
     /// Something stayed behind.
     #[error("`down` left these behind: {0}")]
     Leftovers(String),
@@ -97,6 +112,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A claim that no volume can be made for.
+    #[error("no volume can be made: {0}")]
+    Volume(String),
     /// Another program.
     #[error(transparent)]
     Process(#[from] ProcessError),

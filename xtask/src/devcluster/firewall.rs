@@ -14,12 +14,51 @@ pub async fn keep_pods_inside() -> Result<(), Error> {
         "*filter\n:KIDP-FORWARD - [0:0]\n-A KIDP-FORWARD -s {POD_CIDR} ! -d {POD_CIDR} -j REJECT\n\
          -I FORWARD -j KIDP-FORWARD\nCOMMIT\n"
     );
+    restore(rules).await
+}
+
+/// The chain of a [`cut`].
+const CUT: &str = "KIDP-CUT";
+
+/// Drops every packet between two pods, in both directions, from now until [`heal`]. Connections that exist stay open
+/// at both ends and carry nothing, as when a cable is pulled.
+pub async fn cut(a: &str, b: &str) -> Result<(), Error> {
+    let rules = format!(
+        "*filter\n:{CUT} - [0:0]\n-A {CUT} -s {a} -d {b} -j DROP\n-A {CUT} -s {b} -d {a} -j DROP\n\
+         -I FORWARD -j {CUT}\nCOMMIT\n"
+    );
+    restore(rules).await
+}
+
+/// Takes a [`cut`] back, and says how many packets it dropped.
+pub async fn heal() -> Result<u64, Error> {
+    let counters = Cmd::new("iptables")
+        .args(["-w", "10", "-nvxL", CUT])
+        .output()
+        .await?;
+    restore(format!(
+        "*filter\n-D FORWARD -j {CUT}\n-F {CUT}\n-X {CUT}\nCOMMIT\n"
+    ))
+    .await?;
+    Ok(dropped(&counters))
+}
+
+async fn restore(rules: String) -> Result<(), Error> {
     Cmd::new("iptables-restore")
         .args(["--noflush", "-w", "10"])
         .stdin(rules)
         .output()
         .await?;
     Ok(())
+}
+
+/// The sum of the packets in a listing of rules: the first column, below two lines of headings.
+fn dropped(listing: &str) -> u64 {
+    listing
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .sum()
 }
 
 /// Chains of the cluster that exist now, as `tool/table/chain`.

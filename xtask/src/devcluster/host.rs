@@ -225,6 +225,22 @@ pub fn cgroup_processes(root: &Path) -> Vec<i32> {
     pids
 }
 
+/// Processes of the pod with this UID.
+pub fn pod_processes(layout: &Layout, uid: &str) -> Vec<i32> {
+    let roots = cgroup_roots(layout);
+    let groups = roots.iter().find_map(|root| group_of(root, uid));
+    groups.map(|group| cgroup_processes(&group)).unwrap_or_default()
+}
+
+/// The group that is named after a pod's UID.
+fn group_of(root: &Path, uid: &str) -> Option<PathBuf> {
+    children(root).into_iter().find_map(|child| {
+        let name = child.file_name().unwrap_or_default().to_string_lossy();
+        let found = name.replace('_', "-").contains(&format!("pod{uid}"));
+        if found { Some(child) } else { group_of(&child, uid) }
+    })
+}
+
 fn remove_cgroup(root: &Path) {
     for child in children(root) {
         remove_cgroup(&child);

@@ -5,21 +5,25 @@
 //!
 //! One module a concern: `preflight` refuses, `packages` and `binaries` install, `config`, `pki` and
 //! `kubeconfig` write files, `host`, `mounts` and `firewall` change the machine, `components` and
-//! `daemon` start, `wait` waits, `cleanup` undoes, and `storage` is the one component of our own.
+//! `daemon` start, `wait` waits, `cleanup` undoes, `storage` and `supervisor` are components of our own, `addons` installs what a cluster may
+//! have beside Kubernetes, and `crash` kills what tests want to see killed.
+pub mod addons;
 mod binaries;
 mod cleanup;
 mod components;
 mod config;
+pub mod crash;
 mod daemon;
 mod error;
 mod firewall;
 mod host;
 mod kubeconfig;
 mod mounts;
-mod packages;
+pub mod packages;
 mod pki;
 mod preflight;
 pub mod storage;
+pub mod supervisor;
 mod up;
 mod wait;
 
@@ -28,8 +32,13 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub(crate) use binaries::{FERRETDB, GoModule, build as build_module, fingerprint, hex, key};
+pub(crate) use binaries::{
+    CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, build as build_module, fingerprint, hex, key,
+};
 pub use error::Error;
+pub use firewall::{cut, heal};
+pub use host::pod_processes;
+pub use packages::install as install_packages;
 pub use wait::client;
 
 use crate::paths::Layout;
@@ -157,7 +166,7 @@ pub async fn status(layout: &Layout) -> Status {
     let records = daemon::records(layout);
     let components = records
         .iter()
-        .map(|r| (r.name.clone(), r.pid, daemon::alive(r)))
+        .map(|r| (r.daemon.name.clone(), r.pid, daemon::alive(r)))
         .collect();
     Status {
         healthy: up::healthy(layout).await,

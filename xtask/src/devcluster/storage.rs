@@ -1,5 +1,6 @@
 //! The storage provisioner of the development cluster: a long-running controller that gives each claim of the class
-//! `kidp-dev` a folder, as a `local` volume.
+//! `kidp-dev` a folder, as a `local` volume. In the class `kidp-dev-sized` the folder has a file system of the claim's
+//! size in it, see [`sized`].
 //!
 //! # Flow
 //! The scheduler picks the node of a waiting claim and says so in an annotation; then a folder and a volume with the
@@ -7,7 +8,8 @@
 //! folder, then itself. A claim that grows has its new size written to both objects.
 //!
 //! # Assumptions and caveats
-//! There is one node, which is this machine. A folder has no size limit: sizes are recorded, not enforced.
+//! There is one node, which is this machine. A folder has no size limit: sizes are recorded, and enforced in the second
+//! class only.
 //! The names are derived from the claim's UID, so that doing a step twice does it once.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::Error;
+
+mod sized;
 
 const CLASS: &str = "kidp-dev";
 const PROVISIONER: &str = "kidp.dev/local";
@@ -74,6 +78,9 @@ async fn reconcile_claim(claim: Arc<PersistentVolumeClaim>, context: Arc<Context
     if let Some(volume) = volume_for(&claim, &context.volumes) {
         let folder = context.volumes.join(volume.name_any());
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        if let (true, Some(size)) = (is_sized(&volume), capacity(&volume)) {
+            sized::provide(&folder, &size.0)?;
+        }
         let api = Api::<PersistentVolume>::all(context.client.clone());
         match api.create(&PostParams::default(), &volume).await {
             Ok(_) => tracing::info!(volume = volume.name_any(), claim = claim.name_any(), "made"),
@@ -81,7 +88,7 @@ async fn reconcile_claim(claim: Arc<PersistentVolumeClaim>, context: Arc<Context
             Err(error) => return Err(error.into()),
         }
     } else if let Some(growth) = growth(&claim) {
-        grow(&claim, &growth, &context.client).await?;
+        grow(&claim, &growth, &context).await?;
     }
     Ok(Action::await_change())
 }
@@ -91,6 +98,9 @@ async fn reconcile_volume(volume: Arc<PersistentVolume>, context: Arc<Context>) 
         return Ok(Action::await_change());
     }
     let folder = context.volumes.join(volume.name_any());
+    if is_sized(&volume) {
+        sized::withdraw(&folder)?;
+    }
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&folder)(error)),
         _ => {}
@@ -117,8 +127,8 @@ async fn reconcile_volume(volume: Arc<PersistentVolume>, context: Arc<Context>) 
 /// The volume that a waiting claim of our class needs; `None` when it is not ours, not waiting, or has no node yet.
 fn volume_for(claim: &PersistentVolumeClaim, volumes: &Path) -> Option<PersistentVolume> {
     let spec = claim.spec.as_ref()?;
-    let ours = spec.storage_class_name.as_deref() == Some(CLASS);
-    if !ours || spec.volume_name.is_some() || claim.metadata.deletion_timestamp.is_some() {
+    let class = spec.storage_class_name.clone().filter(|class| is_ours(class))?;
+    if spec.volume_name.is_some() || claim.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let node = claim.annotations().get(SELECTED_NODE)?;
@@ -142,12 +152,25 @@ fn volume_for(claim: &PersistentVolumeClaim, volumes: &Path) -> Option<Persisten
             }),
             node_affinity: Some(only_on(node)),
             persistent_volume_reclaim_policy: Some("Delete".to_owned()),
-            storage_class_name: Some(CLASS.to_owned()),
+            storage_class_name: Some(class),
             volume_mode: Some("Filesystem".to_owned()),
             ..PersistentVolumeSpec::default()
         }),
         status: None,
     })
+}
+
+fn is_ours(class: &str) -> bool {
+    [CLASS, sized::CLASS].contains(&class)
+}
+
+fn is_sized(volume: &PersistentVolume) -> bool {
+    let spec = volume.spec.as_ref();
+    spec.and_then(|spec| spec.storage_class_name.as_deref()) == Some(sized::CLASS)
+}
+
+fn capacity(volume: &PersistentVolume) -> Option<&Quantity> {
+    volume.spec.as_ref()?.capacity.as_ref()?.get("storage")
 }
 
 fn claim_reference(claim: &PersistentVolumeClaim) -> ObjectReference {
@@ -198,17 +221,25 @@ fn growth(claim: &PersistentVolumeClaim) -> Option<Quantity> {
         .status
         .as_ref()
         .is_some_and(|s| s.phase.as_deref() == Some("Bound"));
-    if spec.storage_class_name.as_deref() != Some(CLASS) || !bound {
+    if !spec.storage_class_name.as_deref().is_some_and(is_ours) || !bound {
         return None;
     }
     let has = claim.status.as_ref()?.capacity.as_ref()?.get("storage");
     requested(claim).filter(|wanted| has != Some(wanted))
 }
 
-async fn grow(claim: &PersistentVolumeClaim, size: &Quantity, client: &Client) -> Result<(), Error> {
+async fn grow(claim: &PersistentVolumeClaim, size: &Quantity, context: &Context) -> Result<(), Error> {
+    let client = &context.client;
     let Some(volume) = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) else {
         return Ok(());
     };
+    if claim
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.storage_class_name.as_deref() == Some(sized::CLASS))
+    {
+        sized::provide(&context.volumes.join(volume), &size.0)?;
+    }
     let params = PatchParams::default();
     let capacity = Patch::Merge(json!({ "spec": { "capacity": { "storage": size } } }));
     Api::<PersistentVolume>::all(client.clone())

@@ -16,12 +16,14 @@ use crate::paths::{Layout, checkout};
 use crate::process::Cmd;
 use crate::progress::Progress;
 
+/// How many are started.
+const COMPONENTS: usize = 10;
 const COMPONENT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Whether a cluster is up and every part of it answers.
 pub async fn healthy(layout: &Layout) -> bool {
     let records = daemon::records(layout);
-    if records.len() != 9 || !records.iter().all(daemon::alive) {
+    if records.len() != COMPONENTS || !records.iter().all(daemon::alive) {
         return false;
     }
     let Ok(client) = wait::client(&layout.kubeconfig()).await else {
@@ -102,6 +104,7 @@ async fn start(
         .step("control plane and container runtime", Box::pin(both))
         .await?;
     progress.step("node", start_node(layout, bin, &client)).await?;
+    run_daemon(layout, bin, &components::supervisor(layout))?;
     let ready = async {
         let (dns, api) = ("CoreDNS", "the default service account");
         wait::until(layout, dns, COMPONENT_DEADLINE, || {
@@ -173,7 +176,7 @@ async fn start_node(layout: &Layout, bin: &Binaries, client: &Client) -> Result<
     Ok(())
 }
 
-fn run_daemon(layout: &Layout, bin: &Binaries, daemon: &Daemon) -> Result<(), Error> {
+pub(super) fn run_daemon(layout: &Layout, bin: &Binaries, daemon: &Daemon) -> Result<(), Error> {
     let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let path = format!("{}:{}:{system}", bin.node.display(), bin.control_plane.display());
     daemon::spawn(layout, &path, daemon).map(|_| ())

@@ -10,6 +10,7 @@ use kube::{Client, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::components::SUPERVISOR;
 use super::{Error, NODE_NAME, daemon};
 use crate::paths::Layout;
 
@@ -23,7 +24,7 @@ pub async fn client(kubeconfig: &Path) -> Result<Client, Error> {
     Ok(Client::try_from(config)?)
 }
 
-/// Asks again and again until the answer is yes, or a component has ended, or time is up.
+/// Asks again and again until the answer is yes, or a component has ended for good, or time is up.
 pub async fn until<F, Fut>(layout: &Layout, what: &str, limit: Duration, mut ask: F) -> Result<(), Error>
 where
     F: FnMut() -> Fut,
@@ -35,12 +36,9 @@ where
         if answer == Ok(true) {
             return Ok(());
         }
-        if let Some(dead) = daemon::records(layout)
-            .into_iter()
-            .find(|record| !daemon::alive(record))
-        {
-            let log = layout.logs().join(format!("{}.log", dead.name));
-            return Err(Error::Died { name: dead.name, log });
+        if let Some(name) = missed(layout) {
+            let log = layout.logs().join(format!("{name}.log"));
+            return Err(Error::Died { name, log });
         }
         if Instant::now() > deadline {
             let (what, seconds) = (what.to_owned(), limit.as_secs());
@@ -52,6 +50,14 @@ where
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A component that has ended, and that nothing starts again.
+fn missed(layout: &Layout) -> Option<String> {
+    let (alive, ended): (Vec<_>, Vec<_>) = daemon::records(layout).into_iter().partition(daemon::alive);
+    let is_supervised = alive.iter().any(|record| record.daemon.name == SUPERVISOR);
+    let first = ended.into_iter().next().filter(|_| !is_supervised)?;
+    Some(first.daemon.name)
 }
 
 /// Whether the API server says it is ready.

@@ -12,6 +12,13 @@ use sha2::{Digest, Sha256};
 use super::ImageError;
 use crate::devcluster::hex;
 
+/// This machine's architecture, in the words of images and of Go.
+pub(super) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+
 /// How containers of an image run, in a recipe's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -75,7 +82,7 @@ fn config_json(config: &ImageConfig, layer_digest: &str) -> serde_json::Value {
             .collect::<BTreeMap<_, _>>()
     };
     json!({
-        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "architecture": ARCHITECTURE,
         "os": "linux",
         "created": "2024-01-01T00:00:00Z",
         "config": {

@@ -36,7 +36,7 @@ pub async fn pack_binary(
     let files = std::iter::once((binary.to_owned(), entry.clone()))
         .chain(libraries.into_iter().map(|path| (PathBuf::from(&path), path)))
         .chain(extra_files.iter().cloned());
-    write_layer(&layer, files)?;
+    write_layer(&layer, files, &[])?;
     let config = ImageConfig {
         env: [("PATH".to_owned(), "/usr/local/bin".to_owned())].into(),
         entrypoint: vec![entry],
@@ -49,7 +49,12 @@ pub async fn pack_binary(
     Ok(target)
 }
 
-fn write_layer(layer: &Path, files: impl Iterator<Item = (PathBuf, String)>) -> Result<(), ImageError> {
+/// A layer of files, pairs of a source and an absolute target, and of symbolic links, pairs of a name and a target.
+pub(super) fn write_layer(
+    layer: &Path,
+    files: impl Iterator<Item = (PathBuf, String)>,
+    links: &[(String, String)],
+) -> Result<(), ImageError> {
     let mut tar = tar::Builder::new(File::create(layer).map_err(ImageError::io(layer))?);
     let fail = |e| ImageError::io(layer)(e);
     append(&mut tar, "etc/passwd", PASSWD.as_bytes()).map_err(fail)?;
@@ -73,6 +78,14 @@ fn write_layer(layer: &Path, files: impl Iterator<Item = (PathBuf, String)>) -> 
         header.set_uid(0);
         header.set_gid(0);
         tar.append_data(&mut header, target.trim_start_matches('/'), &mut file)
+            .map_err(fail)?;
+    }
+    for (name, target) in links {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_size(0);
+        tar.append_link(&mut header, name.trim_start_matches('/'), target)
             .map_err(fail)?;
     }
     tar.finish().map_err(fail)

@@ -1,5 +1,5 @@
-//! Image recipes: `devcluster/images/<name>/recipe.yaml`. A recipe is either a list of Debian packages, with Go tools
-//! and Node programs beside them, or one C source; its hash covers every file it uses, so that a changed recipe is
+//! Image recipes: `devcluster/images/<name>/recipe.yaml`. A recipe is a list of Debian packages, with Go tools
+//! and Node programs beside them, or Go tools alone, or one C source; its hash covers every file it uses, so that a changed recipe is
 //! built again and nothing else is.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,19 @@ pub enum Source {
     Program(String),
     /// Debian packages.
     Debian(Box<Debian>),
+    /// Static programs of Go modules, and nothing else.
+    Go(GoTools),
+}
+
+/// Programs without a system around them. `@ARCH@` in a path is the machine's, in Go's words.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GoTools {
+    /// Target to `module/program`, as in [`Debian::go_tools`].
+    pub programs: BTreeMap<String, String>,
+    /// Symbolic links: name to target.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
 }
 
 /// A root file system from Debian packages.
@@ -122,10 +135,13 @@ fn load(dir: &Path) -> Result<Recipe, ImageError> {
     for path in used(dir, &spec.source) {
         parts.push(std::fs::read_to_string(&path).map_err(ImageError::io(&path))?);
     }
-    if let Source::Debian(debian) = &spec.source {
-        for tool in debian.go_tools.values() {
-            parts.push(tools::go_tool_hash(tool)?);
-        }
+    let tools = match &spec.source {
+        Source::Program(_) => None,
+        Source::Debian(debian) => Some(&debian.go_tools),
+        Source::Go(go) => Some(&go.programs),
+    };
+    for tool in tools.into_iter().flat_map(BTreeMap::values) {
+        parts.push(tools::go_tool_hash(tool)?);
     }
     let hash = key(&parts.iter().map(String::as_str).collect::<Vec<_>>());
     let name = dir
@@ -144,6 +160,7 @@ fn load(dir: &Path) -> Result<Recipe, ImageError> {
 fn used(dir: &Path, source: &Source) -> Vec<PathBuf> {
     let debian = match source {
         Source::Program(file) => return vec![dir.join(file)],
+        Source::Go(_) => return Vec::new(),
         Source::Debian(debian) => debian,
     };
     let shared = checkout().join("devcluster");

@@ -1,9 +1,9 @@
-//! Root file systems: one static program, or Debian packages laid out by `mmdebstrap` and trimmed.
+//! Root file systems: static programs, or Debian packages laid out by `mmdebstrap` and trimmed.
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::recipe::{Debian, Source};
-use super::{ImageError, Recipe, archive, tools};
+use super::recipe::{Debian, GoTools, Source};
+use super::{ImageError, Recipe, archive, binary, tools};
 use crate::paths::Layout;
 use crate::process::Cmd;
 
@@ -34,6 +34,7 @@ pub async fn build(layout: &Layout, recipe: &Recipe, target: &Path) -> Result<()
     let mut tags = recipe.spec.tags.clone();
     match &recipe.spec.source {
         Source::Program(file) => program(recipe, file, &layer).await?,
+        Source::Go(go) => go_programs(layout, go, &layer).await?,
         Source::Debian(debian) => {
             let version = temp.path().join("version");
             let extra = tools::fetch(layout, debian, temp.path()).await?;
@@ -57,6 +58,17 @@ async fn program(recipe: &Recipe, file: &str, layer: &Path) -> Result<(), ImageE
     tar.append_file(&recipe.name, &mut input)
         .and_then(|()| tar.finish())
         .map_err(ImageError::io(layer))
+}
+
+/// The layer of static Go programs: they load no library.
+async fn go_programs(layout: &Layout, go: &GoTools, layer: &Path) -> Result<(), ImageError> {
+    let here = |path: &str| path.replace("@ARCH@", archive::ARCHITECTURE);
+    let mut files = Vec::new();
+    for (target, tool) in &go.programs {
+        files.push((tools::go_tool(layout, tool).await?, here(target)));
+    }
+    let links: Vec<_> = go.links.iter().map(|(name, to)| (here(name), here(to))).collect();
+    binary::write_layer(layer, files.into_iter(), &links)
 }
 
 async fn bootstrap(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ImageError;
 use super::recipe::Debian;
-use crate::devcluster::{FERRETDB, GoModule, build_module, fingerprint};
+use crate::devcluster::{CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, build_module, fingerprint};
 use crate::paths::{Layout, checkout};
 use crate::process::Cmd;
 
@@ -29,7 +29,8 @@ pub async fn fetch(
     Ok(found)
 }
 
-async fn go_tool(layout: &Layout, tool: &str) -> Result<PathBuf, ImageError> {
+/// Builds a Go tool unless the cache has it.
+pub async fn go_tool(layout: &Layout, tool: &str) -> Result<PathBuf, ImageError> {
     let (module, program) = find(tool)?;
     let folder = build_module(layout, module).await;
     Ok(folder.map_err(|e| fail(tool, &e))?.join(program))
@@ -45,7 +46,8 @@ fn find(tool: &str) -> Result<(GoModule, &str), ImageError> {
     let (folder, program) = tool
         .split_once('/')
         .ok_or_else(|| fail(tool, &"a Go tool is written `module/program`"))?;
-    let module = [FERRETDB].into_iter().find(|module| module.folder == folder);
+    let known = [FERRETDB, CERT_MANAGER, CLOUDNATIVE_PG];
+    let module = known.into_iter().find(|module| module.folder == folder);
     let module = module.ok_or_else(|| fail(tool, &"no such Go module"))?;
     Ok((module, program))
 }
