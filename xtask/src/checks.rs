@@ -1,10 +1,10 @@
 //! `cargo xtask test`: every check and test there is, in the order in which a failure is cheapest to see.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::Mutex;
 
 use crate::chaos::{self, ChaosError};
 use crate::devcluster::{self, ClusterHandle, addons};
@@ -139,17 +139,26 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
         .step("licences, sources and duplicates", rules.output())
         .await?;
     match semver::run(&progress).await {
-        // A download of the sources, say: it has nothing to compare with.
-        Err(error @ SemverError::NoHistory { .. }) => {
+        // A new version, or a download of the sources: there is nothing to compare with.
+        Err(error @ SemverError::NewVersion { .. }) => {
             progress.note(&format!("interfaces not compared: {error}"));
         }
         outcome => outcome?,
     }
-    cargo(
-        "unit, snapshot and doc tests",
-        &["test", "--locked", "--workspace"],
-    )
-    .await?;
+    let programs = progress.step("building the tests", programs::build()).await?;
+    let (on_cluster_only, anywhere): (Vec<_>, Vec<_>) = programs.into_iter().partition(|p| p.cluster);
+    for program in &anywhere {
+        shown(&format!("{}: {}", program.package, program.name), start(program)).await?;
+    }
+    let documented = [
+        "test",
+        "--locked",
+        "--workspace",
+        "--doc",
+        "--features",
+        programs::FEATURES,
+    ];
+    cargo("examples in the documentation", &documented).await?;
     let short = fuzz::Options {
         seconds: FUZZ_SECONDS,
         only: Vec::new(),
@@ -159,13 +168,10 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
         return Ok(());
     }
     let cluster = Box::pin(devcluster::ensure()).await?;
-    let outcome = on_cluster(&cluster, &progress).await;
+    let outcome = on_cluster(&cluster, on_cluster_only, &progress).await;
     if outcome.is_err() {
         // Before it is taken down: a test that waited in vain rarely knows why.
-        match cluster.client().await {
-            Ok(client) => eprintln!("{}", diagnosis::of(&client).await),
-            Err(error) => eprintln!("the cluster cannot be asked what is wrong: {error}"),
-        }
+        diagnose(&cluster).await;
     }
     let released = cluster.release().await;
     outcome?;
@@ -174,12 +180,32 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
     Ok(())
 }
 
-async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), CheckError> {
+/// Tells what the cluster looks like.
+async fn diagnose(cluster: &ClusterHandle) {
+    match cluster.client().await {
+        Ok(client) => eprintln!("{}", diagnosis::of(&client).await),
+        Err(error) => eprintln!("the cluster cannot be asked what is wrong: {error}"),
+    }
+}
+
+/// A test program in the surroundings that cargo would give it.
+fn start(program: &Program) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(&program.path);
+    command
+        .current_dir(&program.folder)
+        .env("CARGO_MANIFEST_DIR", &program.folder);
+    command
+}
+
+async fn on_cluster(
+    cluster: &ClusterHandle,
+    programs: Vec<Program>,
+    progress: &Progress,
+) -> Result<(), CheckError> {
     let tests = Tests {
-        kubeconfig: cluster.kubeconfig().to_owned(),
-        programs: progress
-            .step("building the tests that need a cluster", programs::build())
-            .await?,
+        cluster,
+        programs,
+        repeated: Mutex::default(),
     };
     platform::load(cluster, Profile::Dev, progress).await?;
     let layout = Layout::from_env();
@@ -197,12 +223,7 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
         addons::install(&layout, &addons::ALL, progress).await?;
     }
     tests.sdk().await?;
-    for name in tests.names("kidp-e2e") {
-        // The two that came before the addons.
-        if !["engines", "pods"].contains(&name) {
-            tests.end_to_end(name).await?;
-        }
-    }
+    tests.platform().await?;
     if cluster.is_devcluster() {
         // Last, since it kills the control plane that the others rest on.
         let client = cluster.client().await?;
@@ -210,16 +231,21 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
     } else {
         progress.note("chaos: only the devcluster's own processes are killed");
     }
+    for step in tests.repeated.into_inner() {
+        progress.note(&format!("passed at its second try only: {step}"));
+    }
     Ok(())
 }
 
 /// The test programs, and the cluster that they run on.
-struct Tests {
-    kubeconfig: PathBuf,
+struct Tests<'c> {
+    cluster: &'c ClusterHandle,
     programs: Vec<Program>,
+    /// What failed once and passed then.
+    repeated: Mutex<Vec<String>>,
 }
 
-impl Tests {
+impl Tests<'_> {
     fn names(&self, package: &str) -> impl Iterator<Item = &str> {
         let of_package = self.programs.iter().filter(move |p| p.package == package);
         of_package.map(|p| p.name.as_str())
@@ -230,6 +256,17 @@ impl Tests {
         let run = async |name: &str| self.run("kidp-provisioners", name, &["--test-threads=2"]).await;
         stream::iter(self.names("kidp-provisioners"))
             .map(run)
+            .buffer_unordered(2)
+            .try_collect()
+            .await
+    }
+
+    /// All end-to-end tests but the two that came before the addons, two at a time as well: each has namespaces,
+    /// processes and rights of its own.
+    async fn platform(&self) -> Result<(), CheckError> {
+        let others = |name: &&str| !["engines", "pods"].contains(name);
+        stream::iter(self.names("kidp-e2e").filter(others))
+            .map(|name| self.end_to_end(name))
             .buffer_unordered(2)
             .try_collect()
             .await
@@ -253,13 +290,23 @@ impl Tests {
             });
         };
         eprintln!("=== {step}");
-        let mut command = tokio::process::Command::new(&program.path);
-        command
-            .args(options)
-            .current_dir(&program.folder)
-            .env("CARGO_MANIFEST_DIR", &program.folder)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
-        shown(&step, command).await
+        let command = || {
+            let mut command = start(program);
+            command
+                .args(options)
+                .env("KUBECONFIG", self.cluster.kubeconfig())
+                .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
+            command
+        };
+        let first = shown(&step, command()).await;
+        if !matches!(first, Err(CheckError::Step { .. })) {
+            return first;
+        }
+        // Engines that share two cores with other tests may be too slow once. Twice is a fault; once is told at the end.
+        diagnose(self.cluster).await;
+        eprintln!("=== {step}: a second try");
+        shown(&step, command()).await?;
+        self.repeated.lock().await.push(step);
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! The test programs that need a cluster: built once, for all of them with the same features as everything else in the
-//! workspace, then run as they are. `cargo test -p` for each would build the large libraries again for each package, since
-//! the features that a package asks of them alone are others.
+//! The test programs: built once, all with the same features, then run as they are. `cargo test` with and without the
+//! tests that need a cluster, or for one package, would build the large libraries again each time, since their features
+//! are others.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,9 +25,11 @@ pub struct Program {
     pub path: PathBuf,
     /// The folder of its package, where it expects to be run.
     pub folder: PathBuf,
+    /// Whether it needs a cluster: its target asks for the feature.
+    pub cluster: bool,
 }
 
-/// Builds all programs that need a cluster, and says where they are.
+/// Builds all of them, and says where they are.
 pub async fn build() -> Result<Vec<Program>, ProcessError> {
     let cargo = || {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -51,7 +53,7 @@ pub async fn build() -> Result<Vec<Program>, ProcessError> {
     Ok(programs(&metadata, &built.await?))
 }
 
-/// The programs among what was built whose targets ask for the feature `cluster`, by package and name.
+/// The test programs among what was built, by package and name.
 fn programs(metadata: &Value, built: &str) -> Vec<Program> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -60,19 +62,21 @@ fn programs(metadata: &Value, built: &str) -> Vec<Program> {
     let mut found: Vec<Program> = messages
         .filter_map(|message: Value| {
             let path = PathBuf::from(message["executable"].as_str()?);
+            if message["profile"]["test"] != true {
+                return None;
+            }
             let package = packages.iter().find(|p| p["id"] == message["package_id"])?;
             let target = list(&package["targets"])
                 .into_iter()
                 .find(|t| t["name"] == message["target"]["name"] && t["kind"] == message["target"]["kind"])?;
-            let folder = PathBuf::from(word(&package["manifest_path"]));
-            list(&target["required-features"])
-                .contains(&"cluster".into())
-                .then(|| Program {
-                    package: word(&package["name"]),
-                    name: word(&target["name"]),
-                    path,
-                    folder: folder.parent().map(Into::into).unwrap_or_default(),
-                })
+            let manifest = PathBuf::from(word(&package["manifest_path"]));
+            Some(Program {
+                package: word(&package["name"]),
+                name: word(&target["name"]),
+                path,
+                folder: manifest.parent().map(Into::into).unwrap_or_default(),
+                cluster: list(&target["required-features"]).contains(&"cluster".into()),
+            })
         })
         .collect();
     found.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
@@ -84,28 +88,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_those_that_ask_for_a_cluster() {
-        let target = |name: &str, features: &[&str]| serde_json::json!({"name": name, "kind": ["test"], "required-features": features});
+    fn programs_are_tests_and_some_ask_for_a_cluster() {
+        let target = |name: &str, kind: &str, features: &[&str]| serde_json::json!({"name": name, "kind": [kind], "required-features": features});
         let metadata = serde_json::json!({"packages": [{
             "id": "a 1", "name": "a", "manifest_path": "/w/a/Cargo.toml",
-            "targets": [target("drift", &["cluster"]), target("pure", &[]), target("cel", &["cluster"])],
+            "targets": [target("drift", "test", &["cluster"]), target("pure", "test", &[]), target("a", "bin", &[])],
         }]});
-        let artifact = |name: &str| {
-            serde_json::json!({"reason": "compiler-artifact", "package_id": "a 1",
-                "target": {"name": name, "kind": ["test"]}, "executable": format!("/t/{name}-1")})
+        let artifact = |name: &str, kind: &str, test: bool| {
+            serde_json::json!({"reason": "compiler-artifact", "package_id": "a 1", "profile": {"test": test},
+                "target": {"name": name, "kind": [kind]}, "executable": format!("/t/{name}-1")})
             .to_string()
         };
         let built = [
             "not json".to_owned(),
-            artifact("pure"),
-            artifact("drift"),
+            artifact("pure", "test", true),
+            artifact("a", "bin", false),
+            artifact("drift", "test", true),
             r#"{"reason": "build-finished", "success": true}"#.to_owned(),
-            artifact("cel"),
         ];
         let found = programs(&metadata, &built.join("\n"));
-        let names: Vec<_> = found.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ["cel", "drift"]);
-        assert_eq!(found[0].path, PathBuf::from("/t/cel-1"));
+        let told: Vec<_> = found.iter().map(|p| (p.name.as_str(), p.cluster)).collect();
+        assert_eq!(told, [("drift", true), ("pure", false)]);
+        assert_eq!(found[0].path, PathBuf::from("/t/drift-1"));
         assert_eq!(found[0].folder, PathBuf::from("/w/a"));
     }
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask semver`: whether the libraries are still what their version promises to those who depend on them.
 //!
-//! cargo-semver-checks compares the public interface of each with that of a commit, which `Cargo.toml` names under
-//! `workspace.metadata.semver`. A change that breaks a dependent needs a new version (`0.x` until 1.0), and then the
-//! baseline moves to it.
+//! cargo-semver-checks compares the public interface of each with that of the commit that brought the version which
+//! `Cargo.toml` has now. A change that breaks a dependent needs a new version (`0.x` until 1.0), and is compared with
+//! nothing until that is committed.
 
 use std::time::Duration;
 
@@ -27,28 +27,23 @@ pub enum SemverError {
     /// A program failed; for cargo-semver-checks, the end of what it found.
     #[error(transparent)]
     Program(#[from] ProcessError),
-    /// `Cargo.toml` names no baseline.
-    #[error("Cargo.toml has no workspace.metadata.semver.baseline, a commit to compare with")]
-    NoBaseline,
-    /// The checkout was made without its history, or with a part of it.
-    #[error(
-        "the commit {baseline} is not in this checkout; fetch the history, as with `git fetch --unshallow`"
-    )]
-    NoHistory {
-        /// The commit.
-        baseline: String,
+    /// The version of the workspace could not be told.
+    #[error("Cargo.toml has no workspace.package.version")]
+    NoVersion,
+    /// No earlier commit has this version.
+    #[error("version {version} came with this commit, or the checkout lacks the history before it")]
+    NewVersion {
+        /// The version.
+        version: String,
     },
 }
 
 /// Compares every library with the baseline.
 pub async fn run(progress: &Progress) -> Result<(), SemverError> {
-    let baseline = baseline().await?;
-    let known = Cmd::new("git")
-        .args(["cat-file", "-e", &format!("{baseline}^{{commit}}")])
-        .dir(checkout());
-    if !known.succeeds().await {
-        return Err(SemverError::NoHistory { baseline });
-    }
+    let version = version().await?;
+    let Some(baseline) = baseline(&version).await? else {
+        return Err(SemverError::NewVersion { version });
+    };
     let program = cargo_tool("cargo-semver-checks", VERSION, &[], progress).await?;
     let mut check = Cmd::new(program)
         .args(["semver-checks", "check-release", "--baseline-rev", &baseline])
@@ -65,13 +60,42 @@ pub async fn run(progress: &Progress) -> Result<(), SemverError> {
     Ok(())
 }
 
-async fn baseline() -> Result<String, SemverError> {
+/// The version that all crates of the workspace share.
+async fn version() -> Result<String, SemverError> {
     let metadata = Cmd::new("cargo")
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .dir(checkout());
     let metadata: Value = serde_json::from_str(&metadata.output().await?).unwrap_or_default();
-    let baseline = metadata
-        .pointer("/metadata/semver/baseline")
-        .and_then(Value::as_str);
-    baseline.map(ToOwned::to_owned).ok_or(SemverError::NoBaseline)
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let version = packages
+        .filter(|package| LIBRARIES.iter().any(|library| package["name"] == *library))
+        .find_map(|package| package["version"].as_str());
+    version.map(ToOwned::to_owned).ok_or(SemverError::NoVersion)
+}
+
+/// The first commit with this version, unless that is the present one.
+async fn baseline(version: &str) -> Result<Option<String>, SemverError> {
+    let pattern = format!("-G^version = \"{}\"$", version.replace('.', "[.]"));
+    let git = |arguments: &[&str]| Cmd::new("git").args(arguments.iter().copied()).dir(checkout());
+    let found = git(&["log", "--reverse", "--format=%H", &pattern, "--", "Cargo.toml"]).output();
+    let head = git(&["rev-parse", "HEAD"]).output();
+    Ok(first_before(&found.await?, &head.await?))
+}
+
+/// The first of these commits, a line each, if it is not the present one.
+fn first_before(commits: &str, head: &str) -> Option<String> {
+    let first = commits.lines().next()?.trim();
+    (first != head.trim()).then(|| first.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_compared_with_the_commit_that_brought_it() {
+        assert_eq!(first_before("a1\nb2\n", "b2\n").as_deref(), Some("a1"));
+        assert_eq!(first_before("b2\n", "b2\n"), None);
+        assert_eq!(first_before("", "b2\n"), None);
+    }
 }
