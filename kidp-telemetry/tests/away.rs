@@ -27,12 +27,13 @@ async fn a_collector_that_never_answers_keeps_nobody_waiting() {
     });
     let telemetry = telemetry.unwrap();
     let began = Instant::now();
-    // Many times what its queue holds.
-    for _ in 0..20_000 {
+    // Three times what its queue holds: in turn with the collector, they would take well over half a minute.
+    for _ in 0..6_000 {
         tracing::error_span!(target: span::TARGET, "work").in_scope(|| assert!(span::current().is_some()));
     }
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let began = Instant::now();
+    // What waits would take it over twenty seconds.
     telemetry.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
