@@ -2,9 +2,12 @@
 //! that come too late, and instances whose resources are gone.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kidp_core::crd::{Broker, Database, Phase, ServiceInstance};
+use kidp_core::group::TRACEPARENT_ANNOTATION;
+use kidp_core::trace::TraceParent;
 use kidp_core::wire::ProvisionRequest;
 use kidp_e2e::callbacks::{CallbackRelay, Manner};
 use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
@@ -16,7 +19,7 @@ use kidp_e2e::process::binaries;
 use kidp_e2e::wait::{Seen, until};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 struct Scene {
     client: Client,
@@ -132,6 +135,100 @@ async fn without_a_single_callback_a_database_lives_its_life() {
 #[tokio::test]
 async fn with_each_callback_ten_times_late_and_in_any_order_it_does_too() {
     life_with_callbacks("cb-repeated", Manner::Repeated(10)).await;
+}
+
+/// What a provision is logged as on its way, in the order of the ways: which of the two logs, and what the line says.
+const STEPS: [(usize, &str); 7] = [
+    (OPERATOR, "provision sent"),
+    (BROKER, "request recorded"),
+    (BROKER, "applied"),
+    (BROKER, "status written"),
+    (BROKER, "callback acknowledged"),
+    (OPERATOR, "callback received"),
+    (OPERATOR, "status written"),
+];
+const OPERATOR: usize = 0;
+const BROKER: usize = 1;
+
+/// The lines of a log that say this; of those about a status, the ones that say `Ready`.
+fn said(log: &str, message: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_meant = |line: &Value| {
+        let fields = &line["fields"];
+        fields["message"] == message && (message != "status written" || fields["phase"] == "Ready")
+    };
+    lines.filter(is_meant).collect()
+}
+
+#[tokio::test]
+async fn one_trace_joins_what_both_programs_log_of_a_provision() {
+    let json_lines = || vec!["--log-format=json".to_owned()];
+    let options = Options {
+        operator: json_lines(),
+        broker: json_lines(),
+        ..Options::default()
+    };
+    let s = Scene::start("trace", options).await;
+    s.create("orders").await;
+    let ready = s.ready("orders").await;
+    let logs = until("every step to be logged", Duration::from_mins(1), async || {
+        let logs = s
+            .platform
+            .logs()
+            .map(|path| std::fs::read_to_string(path).unwrap());
+        let missing = STEPS
+            .iter()
+            .find(|(log, step)| said(&logs[*log], step).is_empty());
+        Ok(match missing {
+            Some(step) => Seen::NotYet(format!("{step:?} is missing")),
+            None => Seen::Done(logs),
+        })
+    });
+    let logs = s.must(logs.await);
+    let lines: Vec<_> = STEPS
+        .iter()
+        .flat_map(|(log, step)| said(&logs[*log], step))
+        .collect();
+    let traces: BTreeSet<_> = lines.iter().map(|line| line["trace_id"].as_str()).collect();
+    let root = TraceParent::of_generation(&ready.uid().unwrap(), 1);
+    let expected = format!("{:032x}", root.trace_id());
+    assert_eq!(traces, BTreeSet::from([Some(expected.as_str())]), "{lines:#?}");
+    let spans: BTreeSet<_> = lines.iter().filter_map(|line| line["span_id"].as_str()).collect();
+    assert!(
+        spans.len() >= 4,
+        "request, work, callback and its receipt are spans: {spans:?}"
+    );
+
+    // The next generation has a trace of its own, and the record says so.
+    let patch = Patch::Merge(json!({"spec": {"drift": {"policy": "alert"}}}));
+    let patched = s
+        .databases()
+        .patch("orders", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    let generation = patched.metadata.generation;
+    let is_recorded = |database: &Database| {
+        let status = database.status.as_ref();
+        status.is_some_and(|status| status.observed_generation == generation && status.phase == Phase::Ready)
+    };
+    s.must(
+        wait_for(
+            &s.client,
+            &s.namespace,
+            "orders",
+            "to be ready again",
+            is_recorded,
+        )
+        .await,
+    );
+    let record = s.instances().await.remove(0);
+    let kept: TraceParent = record.annotations()[TRACEPARENT_ANNOTATION].parse().unwrap();
+    let next = TraceParent::of_generation(&ready.uid().unwrap(), 2);
+    assert_eq!((generation, kept.trace_id()), (Some(2), next.trace_id()));
+    s.delete("orders").await;
+    s.end().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Reading of requests: bounded, strict, and every refusal names the field.
 
+use std::convert::Infallible;
+
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
@@ -7,7 +9,9 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use kidp_core::names::validate_label;
 use kidp_core::problem::{FieldError, Problem, Reason};
+use kidp_core::trace::TraceParent;
 use kidp_core::wire::MAX_BODY_BYTES;
+use kidp_telemetry::{headers, span};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -39,6 +43,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         Ok(Self(from_query(parts.uri.query().unwrap_or_default())?))
+    }
+}
+
+/// Where a request is in a trace: in the span that is made for it, or where its client says.
+#[derive(Clone, Copy, Debug)]
+pub struct Trace(pub Option<TraceParent>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Trace {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(
+            span::current().or_else(|| headers::received(&parts.headers)),
+        ))
     }
 }
 

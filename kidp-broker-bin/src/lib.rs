@@ -32,7 +32,6 @@ pub mod reload;
 mod routes;
 pub mod server;
 pub mod shutdown;
-pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -1,14 +1,15 @@
-//! What every request passes: an id, a log line, a place among those in flight, a time limit.
+//! What every request passes: an id, a span, a log line, a place among those in flight, a time limit.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kidp_core::problem::{Problem, Reason};
-use tracing::Instrument as _;
+use kidp_telemetry::{headers, span};
+use tracing::{Instrument as _, Span};
 
 use crate::Broker;
 use crate::error::ApiError;
@@ -31,7 +32,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let text = id.to_str().unwrap_or_default();
-    let span = tracing::info_span!("request", id = text);
+    let span = span_of(&request, text);
     request.extensions_mut().insert(RequestId(text.to_owned()));
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -46,6 +47,18 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     });
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// The span of a request, in its client's trace. One that only reads and comes without a trace begins none: probes would
+/// begin one every few seconds.
+fn span_of(request: &Request, id: &str) -> Span {
+    let parent = headers::received(request.headers());
+    let (method, path) = (request.method(), request.uri().path());
+    if parent.is_none() && matches!(*method, Method::GET | Method::HEAD) {
+        return tracing::info_span!("request", id);
+    }
+    let span = tracing::error_span!(target: span::TARGET, "request", id, %method, path, otel.kind = "server");
+    span::within(span, parent)
 }
 
 fn is_usable(id: &HeaderValue) -> bool {

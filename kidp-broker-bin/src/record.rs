@@ -3,11 +3,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kidp_core::crd::{ServiceInstance, ServiceInstanceSpec};
 use kidp_core::deployment::DeploymentId;
-use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
+use kidp_core::group::{SERVICE_INSTANCE_FINALIZER, TRACEPARENT_ANNOTATION};
 use kidp_core::instance::{AdoptSpec, InstanceSpec, PodTemplatePolicy};
 use kidp_core::labels::{self, Labels};
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::quantity::parse_bytes;
+use kidp_core::trace::TraceParent;
 use kidp_provisioners::{ClusterFeatures, Instance, Registry};
 use kube::api::ObjectMeta;
 use kube::{Resource as _, ResourceExt};
@@ -27,6 +28,24 @@ pub fn new(namespace: &str, spec: ServiceInstanceSpec) -> ServiceInstance {
         spec,
         status: None,
     }
+}
+
+/// The record, with the place in a trace that its spec came from; without any where it came from none. It is an annotation,
+/// and no part of the spec: it moves no generation, and nothing is rendered from it.
+#[must_use]
+pub fn traced(mut record: ServiceInstance, trace: Option<TraceParent>) -> ServiceInstance {
+    let key = TRACEPARENT_ANNOTATION;
+    if let Some(trace) = trace {
+        record.annotations_mut().insert(key.to_owned(), trace.to_string());
+    } else if let Some(annotations) = &mut record.metadata.annotations {
+        annotations.remove(key);
+    }
+    record
+}
+
+/// Where in a trace the record's spec came from.
+pub fn trace(record: &ServiceInstance) -> Option<TraceParent> {
+    record.annotations().get(TRACEPARENT_ANNOTATION)?.parse().ok()
 }
 
 /// Labels that records are found by.

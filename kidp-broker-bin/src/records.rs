@@ -10,6 +10,7 @@ use kidp_core::deployment::DeploymentId;
 use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::DeletionPolicy;
 use kidp_core::problem::{FieldError, Problem, Reason};
+use kidp_core::trace::TraceParent;
 use kidp_core::wire::PlanAction;
 use kidp_provisioners::Registry;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
@@ -122,18 +123,19 @@ impl Records {
         Ok(list.map_err(|e| from_kube("listing deployments", &e))?.items)
     }
 
-    /// Records a request durably, or says why not.
+    /// Records a request durably, with its place in a trace, or says why not. For that place alone nothing is written.
     pub async fn accept(
         &self,
         registry: &Registry,
         namespace: &str,
         wanted: &ServiceInstanceSpec,
+        trace: Option<TraceParent>,
     ) -> Result<Taken, Problem> {
         let doing = "recording a request";
         let api = self.api(Some(namespace));
         self.refuse_taken_name(namespace, wanted).await?;
         self.refuse_entombed(doing, wanted).await?;
-        let fresh = record::new(namespace, wanted.clone());
+        let fresh = record::traced(record::new(namespace, wanted.clone()), trace);
         for _ in 0..ATTEMPTS {
             match api.create(&post_params(), &fresh).await {
                 Ok(_) => return Ok(Taken::Created),
@@ -152,12 +154,9 @@ impl Records {
                 Decision::Refuse(problem) => return Err(problem),
                 Decision::Update => {}
             }
+            let next = record::traced(updated(existing, wanted), trace);
             match api
-                .replace(
-                    wanted.deployment_id.as_str(),
-                    &post_params(),
-                    &updated(existing, wanted),
-                )
+                .replace(wanted.deployment_id.as_str(), &post_params(), &next)
                 .await
             {
                 Ok(_) => return Ok(Taken::Updated),
@@ -214,9 +213,14 @@ impl Records {
     }
 
     /// Records a new deployment durably; `false` when there is a record of it already, which stays as it is.
-    pub async fn create(&self, namespace: &str, wanted: &ServiceInstanceSpec) -> Result<bool, Problem> {
+    pub async fn create(
+        &self,
+        namespace: &str,
+        wanted: &ServiceInstanceSpec,
+        trace: Option<TraceParent>,
+    ) -> Result<bool, Problem> {
         self.refuse_taken_name(namespace, wanted).await?;
-        let fresh = record::new(namespace, wanted.clone());
+        let fresh = record::traced(record::new(namespace, wanted.clone()), trace);
         match self.api(Some(namespace)).create(&post_params(), &fresh).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
@@ -229,13 +233,12 @@ impl Records {
         &self,
         existing: ServiceInstance,
         wanted: &ServiceInstanceSpec,
+        trace: Option<TraceParent>,
     ) -> Result<bool, Problem> {
         let api = self.api(existing.metadata.namespace.as_deref());
         let name = existing.name_any();
-        match api
-            .replace(&name, &post_params(), &updated(existing, wanted))
-            .await
-        {
+        let next = record::traced(updated(existing, wanted), trace);
+        match api.replace(&name, &post_params(), &next).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(false),
             Err(error) => Err(from_kube("recording a change", &error)),

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use kidp_core::clock::Clock;
+use kidp_core::trace::{self, TraceParent};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
@@ -106,6 +107,18 @@ impl Sender {
     /// Attempts to deliver `callback`, up to three times. `id` names the message, and is the same in every
     /// round; `url` has passed [`crate::UrlPolicy`].
     pub async fn send_round(&self, url: &Url, id: &str, callback: &Callback) -> Outcome {
+        self.send_round_within(None, url, id, callback).await
+    }
+
+    /// The same, saying to which trace it belongs. The header for that is not signed: it is a hint for logs, and nothing
+    /// that the receiver decides by.
+    pub async fn send_round_within(
+        &self,
+        trace: Option<TraceParent>,
+        url: &Url,
+        id: &str,
+        callback: &Callback,
+    ) -> Outcome {
         let body = match callback.to_body() {
             Ok(body) => body,
             Err(error) => {
@@ -113,18 +126,18 @@ impl Sender {
                 return Outcome::Rejected(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
             }
         };
-        let mut outcome = self.attempt(url, id, &body).await;
+        let mut outcome = self.attempt(trace, url, id, &body).await;
         for pause in self.pauses {
             if !matches!(outcome, Outcome::Unreachable(_)) {
                 break;
             }
             tokio::time::sleep(pause).await;
-            outcome = self.attempt(url, id, &body).await;
+            outcome = self.attempt(trace, url, id, &body).await;
         }
         outcome
     }
 
-    async fn attempt(&self, url: &Url, id: &str, body: &[u8]) -> Outcome {
+    async fn attempt(&self, trace: Option<TraceParent>, url: &Url, id: &str, body: &[u8]) -> Outcome {
         let headers = match sign_with(&self.keys.all(), &self.broker_name, id, self.clock.now(), body) {
             Ok(headers) => headers,
             Err(error) => {
@@ -132,12 +145,15 @@ impl Sender {
                 return Outcome::Rejected(StatusCode::BAD_REQUEST.as_u16());
             }
         };
-        let request = self
+        let mut request = self
             .http
             .request(Method::POST, url.clone())
             .headers(headers)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body.to_vec());
+        if let Some(trace) = trace {
+            request = request.header(trace::HEADER, trace.to_string());
+        }
         match self.http.send(request).await {
             Ok(response) => judge(response.status()),
             Err(error) => Outcome::Unreachable(error.to_string()),

@@ -36,3 +36,6 @@ pub const SERVICE_BINDING_FINALIZER: &str = "broker.platform.company.com/binding
 
 /// Annotation with the hash of the manifest that was last applied, see `kidp-provisioners`' `apply`.
 pub const APPLIED_HASH_ANNOTATION: &str = "platform.company.com/applied-hash";
+
+/// Annotation of a `ServiceInstance` with the `traceparent` of the request that its spec came with, see [`crate::trace`].
+pub const TRACEPARENT_ANNOTATION: &str = "platform.company.com/traceparent";

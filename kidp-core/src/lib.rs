@@ -15,4 +15,5 @@ pub mod problem;
 pub mod quantity;
 pub mod revision;
 pub mod size;
+pub mod trace;
 pub mod wire;

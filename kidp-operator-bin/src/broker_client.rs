@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use kidp_callback::http::{ExchangeError, Http};
 use kidp_core::deployment::DeploymentId;
 use kidp_core::problem::{Problem, Reason};
+use kidp_core::trace::{self, TraceParent};
 use kidp_core::wire::{
     Accepted, BrokerRoot, DeploymentStatus, DeprovisionRequest, ProvisionRequest, ResourceList, ResourceQuery,
 };
+use kidp_telemetry::span;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -124,6 +126,7 @@ pub struct BrokerClient {
     base: Url,
     bearer: Option<Bearer>,
     pause: Pause,
+    trace: Option<TraceParent>,
 }
 
 /// The base URL of a broker, if it is one.
@@ -146,7 +149,14 @@ impl BrokerClient {
             base,
             bearer,
             pause,
+            trace: None,
         }
+    }
+
+    /// The same, for requests of this trace. Each says so, and which span it is sent from where there is one.
+    #[must_use]
+    pub fn within(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
     }
 
     /// `GET /`.
@@ -226,6 +236,9 @@ impl BrokerClient {
         let mut request = self.http.request(method, url);
         if let Some(Bearer(text)) = self.bearer.as_ref().filter(|_| same_origin) {
             request = request.bearer_auth(text);
+        }
+        if let Some(at) = span::current().or(self.trace) {
+            request = request.header(trace::HEADER, at.to_string());
         }
         if let Some(body) = body {
             request = request.json(body);

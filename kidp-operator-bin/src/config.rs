@@ -4,21 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser};
 use jiff::SignedDuration;
+use kidp_telemetry::TelemetryConfig;
 use url::Url;
 
 use crate::admission;
 use crate::broker::orphans::{self, OrphanData, OrphanPolicy};
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// KIDP operator: places databases, caches and message queues at brokers and keeps their status.
 #[derive(Clone, Debug, Parser)]
@@ -151,13 +143,9 @@ pub struct Config {
     #[arg(long, env = "KIDP_USAGE_RETENTION_DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=4_000))]
     pub usage_retention_days: u16,
 
-    /// How log lines are written.
-    #[arg(long, env = "KIDP_LOG_FORMAT", value_enum, default_value = "text")]
-    pub log_format: LogFormat,
-
-    /// Which log lines are written, as `tracing` directives.
-    #[arg(long, env = "KIDP_LOG", default_value = "info")]
-    pub log: String,
+    /// What is logged and traced.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {

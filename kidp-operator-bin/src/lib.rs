@@ -13,7 +13,7 @@
 //! | [`costs`] | what resources are expected to cost, and what has been used |
 //! | [`admission`] | what may be created at all: quotas, and who may be named |
 //! | [`leader`], [`probes`] | replicas |
-//! | [`metrics`] | what is counted |
+//! | [`metrics`], [`trace`] | what is counted, and which lines of the log belong together |
 
 pub mod admission;
 pub mod backoff;
@@ -28,7 +28,6 @@ pub mod events;
 pub mod kind;
 pub mod kube_io;
 pub mod leader;
-pub mod logging;
 pub mod metrics;
 pub mod placements;
 pub mod probes;
@@ -40,6 +39,7 @@ pub mod route;
 pub mod run;
 pub mod select;
 pub mod tenancy;
+pub mod trace;
 pub mod watch;
 
 #[cfg(test)]

@@ -3,17 +3,34 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use kidp_operator::{Config, logging, run};
+use kidp_operator::{Config, run};
+use kidp_telemetry::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    logging::start(&config);
-    match run(config).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let telemetry = kidp_telemetry::start(&Settings {
+        service: "kidp-operator",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: config.identity.as_deref(),
+        always: &[],
+        config: &config.telemetry,
+    });
+    let telemetry = match telemetry {
+        Ok(telemetry) => telemetry,
         Err(error) => {
-            tracing::error!(%error, "the operator cannot go on");
-            ExitCode::FAILURE
+            eprintln!("the operator cannot run: {error}");
+            return ExitCode::FAILURE;
         }
+    };
+    let outcome = run(config).await;
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the operator cannot go on");
+    }
+    telemetry.stop().await;
+    if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

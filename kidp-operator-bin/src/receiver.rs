@@ -3,7 +3,8 @@
 //! # Flow
 //! Media type and size, then the signatures of the broker that the message names, under the key in that broker's
 //! object and never one from the message; then repeats; then the body. What is left is a hint that makes the
-//! operator read the broker again: nothing of the body reaches a status.
+//! operator read the broker again: nothing of the body reaches a status. Which trace the message belongs to is taken from
+//! its headers once its signature holds, for the log.
 //!
 //! # Answers
 //! | answer | when | the broker |
@@ -38,9 +39,11 @@ use kidp_core::deployment::DeploymentId;
 use kidp_core::mutation;
 use kidp_core::problem::{FieldError, Problem, Reason};
 use kidp_core::wire::MAX_BODY_BYTES;
+use kidp_telemetry::span;
 use kube::ResourceExt;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
+use tracing::Span;
 
 use crate::cache::Caches;
 use crate::kind::{AnyResource, ResourceKey};
@@ -185,7 +188,7 @@ fn receive(
     {
         return Ok(());
     }
-    let handled = handle(receiver, &broker, &callback);
+    let handled = span_of(headers, &callback).in_scope(|| handle(receiver, &broker, &callback));
     if handled.is_err() {
         receiver
             .guard
@@ -275,6 +278,14 @@ fn offered(headers: &HeaderMap) -> Option<PublicKey> {
     PublicKey::parse(value.to_str().ok()?).ok()
 }
 
+/// The span of a callback, in the trace that its broker names.
+fn span_of(headers: &HeaderMap, callback: &Callback) -> Span {
+    let (deployment, phase) = (callback.deployment_id.as_str(), callback.phase);
+    let span =
+        tracing::error_span!(target: span::TARGET, "callback", deployment, ?phase, otel.kind = "server");
+    span::within(span, kidp_telemetry::headers::received(headers))
+}
+
 /// Finds the resource, fences by deployment and generation, and hints.
 fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(), Problem> {
     let key = ResourceKey {
@@ -299,7 +310,7 @@ fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(
         return Ok(());
     }
     if receiver.queues.hint(&key) {
-        tracing::debug!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback");
+        tracing::info!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback received");
         Ok(())
     } else {
         Err(Problem::new(

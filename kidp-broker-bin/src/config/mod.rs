@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use kidp_core::names::{validate_label, validate_subdomain};
+use kidp_telemetry::TelemetryConfig;
 
 pub use access::AccessConfig;
 /// What the process does.
@@ -87,13 +88,9 @@ pub struct Config {
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_concurrent_per_namespace: u16,
 
-    /// Form of the log.
-    #[arg(long, env = "KIDP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-
-    /// What is logged, as a `tracing` filter.
-    #[arg(long, env = "KIDP_LOG", default_value = "info")]
-    pub log: String,
+    /// What is logged and traced.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -102,15 +99,6 @@ impl Config {
         let days = u64::from(self.callback_key_max_age_days);
         (days > 0).then(|| Duration::from_hours(24 * days))
     }
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 fn subdomain(text: &str) -> Result<String, String> {

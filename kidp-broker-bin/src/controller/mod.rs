@@ -49,12 +49,14 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kidp_callback::{Sender, UrlPolicy};
 use kidp_core::clock::Clock;
-use kidp_core::crd::ServiceInstance;
+use kidp_core::crd::{Phase, ServiceInstance};
 use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::DeletionPolicy;
 use kidp_core::labels;
+use kidp_core::trace::TraceParent;
 use kidp_provisioners::Registry;
 use kidp_provisioners::apply::{ApplyError, Options};
+use kidp_telemetry::span;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -64,6 +66,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::features::Features;
 use crate::metrics::{self, Metrics};
@@ -252,7 +255,7 @@ pub async fn reconcile(
         }
     };
     let began = Instant::now();
-    let done = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
+    let done = tokio::time::timeout(RECONCILE_TIMEOUT, work.instrument(span_of(&record))).await;
     let done = done.unwrap_or(Err(ReconcileError::Timeout));
     let outcome = done.as_ref().map_or_else(ReconcileError::outcome, |_| "ok");
     context
@@ -261,6 +264,28 @@ pub async fn reconcile(
     let action = done?;
     context.memory.succeeded(&key(&record));
     Ok(action)
+}
+
+/// The span of a reconcile, in the trace of the request that the record's spec came with. While there is something to do
+/// for that request the span is recorded; afterwards it is there for the log lines only, so that a trace ends.
+fn span_of(record: &ServiceInstance) -> Span {
+    let operation = operation(record);
+    let named = record.uid().unwrap_or_default();
+    let of_record = || TraceParent::of_generation(&named, record.metadata.generation.unwrap_or_default());
+    let parent = record::trace(record).unwrap_or_else(of_record);
+    let is_recorded = parent.is_sampled() && operation == "apply" && !has_failed(record);
+    let deployment = record.spec.deployment_id.as_str();
+    let generation = record.spec.resource_generation;
+    let span = tracing::error_span!(target: span::TARGET, "reconcile", deployment, generation, operation);
+    span::within(span, Some(parent.sampled(is_recorded)))
+}
+
+/// Whether what the record asks for now is known to have failed.
+fn has_failed(record: &ServiceInstance) -> bool {
+    let status = record.status.as_ref();
+    status.is_some_and(|status| {
+        status.phase == Phase::Failed && status.observed_generation == record.metadata.generation
+    })
 }
 
 /// What a reconcile of a record does.

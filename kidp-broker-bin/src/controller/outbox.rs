@@ -18,12 +18,15 @@ use std::time::Duration;
 use kidp_callback::{Callback, CallbackPhase, Outcome, ReplayGuard, Sender, UrlPolicy, backoff};
 use kidp_core::crd::{Phase, ServiceInstance};
 use kidp_core::names::short_hash;
+use kidp_telemetry::span;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use crate::metrics::Metrics;
+use crate::record;
 use crate::records::post_params;
 
 /// Most callbacks that are being sent at once.
@@ -110,11 +113,13 @@ impl Outbox {
         let parts = [record.spec.deployment_id.as_str(), "Deleted"];
         let id = format!("msg-{}", short_hash(&parts, 32));
         let (outbox, record) = (self.clone(), record.clone());
-        self.tasks.spawn(async move {
+        let span = span_of(&record, CallbackPhase::Deleted);
+        let farewell = async move {
             let callback = compose(&record, CallbackPhase::Deleted, outbox.now());
             let outcome = outbox.send(&record, &id, &callback).await;
             tracing::debug!(?outcome, deployment = %record.spec.deployment_id, "farewell");
-        });
+        };
+        self.tasks.spawn(farewell.instrument(span));
     }
 
     /// Waits for what is being sent, within bounds.
@@ -130,7 +135,9 @@ impl Outbox {
             let Some(callback) = current(&record, id) else {
                 return true;
             };
-            if let ControlFlow::Break(finished) = self.round(&record, id, &callback).await {
+            let round = self.round(&record, id, &callback);
+            let round = round.instrument(span_of(&record, callback.phase));
+            if let ControlFlow::Break(finished) = round.await {
                 return finished;
             }
             rounds += 1;
@@ -177,7 +184,8 @@ impl Outbox {
             }
         };
         let _place = self.places.acquire().await.ok()?;
-        let outcome = self.sender.send_round(&url, id, callback).await;
+        let trace = span::current().or_else(|| record::trace(record));
+        let outcome = self.sender.send_round_within(trace, &url, id, callback).await;
         self.metrics.called_back(match &outcome {
             Outcome::Acknowledged => "acknowledged",
             Outcome::Rejected(_) => "rejected",
@@ -218,6 +226,14 @@ impl Outbox {
     fn api(&self, record: &ServiceInstance) -> Api<ServiceInstance> {
         Api::namespaced(self.client.clone(), &record.namespace().unwrap_or_default())
     }
+}
+
+/// The span of a round of attempts, in the trace of the request that the record's spec came with.
+fn span_of(record: &ServiceInstance, phase: CallbackPhase) -> Span {
+    let deployment = record.spec.deployment_id.as_str();
+    let span =
+        tracing::error_span!(target: span::TARGET, "callback", deployment, ?phase, otel.kind = "client");
+    span::within(span, record::trace(record))
 }
 
 /// Waits for the API server's answer, not for as long as its client would: an acknowledged callback stays until then.

@@ -264,9 +264,11 @@ pub async fn write(
     next: ServiceInstanceStatus,
 ) -> Result<ServiceInstance, ReconcileError> {
     let mut changed = record.clone();
-    tracing::info!(id = record.name_any(), phase = ?next.phase, error = next.error, message = next.message, "status");
+    let (phase, error, note) = (next.phase, next.error.clone(), next.message.clone());
     changed.status = Some(next);
-    write::status(client, &changed).await
+    let written = write::status(client, &changed).await?;
+    tracing::info!(id = record.name_any(), ?phase, error, note, "status written");
+    Ok(written)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What the controller does before it makes anything.
 
 use kidp_callback::SigningKey;
-use kidp_core::crd::Phase;
+use kidp_core::crd::ServiceInstanceStatus;
 use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
 use kidp_provisioners::ClusterFeatures;
+use kidp_telemetry::testing::Recording;
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 
@@ -108,4 +109,63 @@ async fn a_record_out_of_its_turn_is_told_its_position_and_nothing_is_made() {
     let again: ServiceInstance = serde_json::from_value(told.clone()).unwrap();
     reconcile(Arc::new(again), context).await.unwrap();
     assert_eq!(objects.holding("/serviceinstances/"), [told], "said once");
+}
+
+/// The place of the span of a reconcile of this record, and whether it was recorded as a child of the record's.
+fn place_of(record: &ServiceInstance) -> (TraceParent, bool) {
+    let recording = Recording::start();
+    let place = span_of(record).in_scope(|| span::current().unwrap());
+    let parent = record::trace(record).map(|parent| parent.span_id().get());
+    let recorded = recording.spans();
+    assert!(recorded.iter().all(|span| span.at == place));
+    (
+        place,
+        recorded.first().is_some_and(|span| Some(span.parent) == parent),
+    )
+}
+
+#[test]
+fn a_reconcile_is_in_the_trace_of_its_request_and_recorded_until_that_is_served() {
+    let request = TraceParent::of_generation("somebody's", 7);
+    let mut record = record::traced(testing::record(), Some(request));
+    let status = |phase, applied| ServiceInstanceStatus {
+        phase,
+        applied,
+        observed_generation: Some(1),
+        ..ServiceInstanceStatus::default()
+    };
+    let served = Some(sync::fingerprint(&record));
+    for (status, recorded) in [
+        (None, true),
+        (Some(status(Phase::Provisioning, None)), true),
+        (Some(status(Phase::Failed, None)), false),
+        (Some(status(Phase::Ready, served.clone())), false),
+        (
+            Some(status(Phase::Ready, Some("of an older spec".to_owned()))),
+            true,
+        ),
+    ] {
+        record.status = status;
+        let (place, is_recorded) = place_of(&record);
+        assert_eq!(place.trace_id(), request.trace_id());
+        assert_eq!(
+            (is_recorded, place.is_sampled()),
+            (recorded, recorded),
+            "{:?}",
+            record.status
+        );
+    }
+    let quiet = record::traced(record, Some(request.sampled(false)));
+    assert!(
+        !place_of(&quiet).0.is_sampled(),
+        "what the caller does not record"
+    );
+}
+
+#[test]
+fn a_record_from_before_there_were_traces_has_one_of_its_own() {
+    let record = testing::record();
+    let (one, two) = (place_of(&record).0, place_of(&record).0);
+    assert_eq!(one.trace_id(), two.trace_id());
+    assert_ne!(one.span_id(), two.span_id());
 }

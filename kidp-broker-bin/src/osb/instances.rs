@@ -23,7 +23,7 @@ use crate::auth::Caller;
 use crate::auth::policy::Verb;
 use crate::bindings::is_deleting;
 use crate::error::{ApiError, from_kube};
-use crate::extract::{Body, Path, Query};
+use crate::extract::{Body, Path, Query, Trace};
 use crate::record::{self, Decision};
 use crate::records::contended;
 use crate::{Broker, view};
@@ -108,6 +108,7 @@ pub(super) async fn put(
     caller: Caller,
     Path(instance_id): Path<String>,
     Query(query): Query<Incomplete>,
+    Trace(trace): Trace,
     Body(request): Body<ProvisionInstance>,
 ) -> Result<Response, Refusal> {
     if !query.accepts_incomplete {
@@ -121,9 +122,9 @@ pub(super) async fn put(
         if let Some(existing) = find(&broker, &caller, Verb::Write, &instance_id).await? {
             return Ok(repeated(&existing, &namespace, &wanted)?);
         }
-        let created = broker.records.create(&namespace, &wanted).await;
+        let created = broker.records.create(&namespace, &wanted, trace).await;
         if created.map_err(in_platform_terms)? {
-            tracing::info!(id = %wanted.deployment_id, %namespace, instance_id, "provision");
+            tracing::info!(id = %wanted.deployment_id, %namespace, instance_id, "request recorded");
             return Ok(accepted(Operation::Provision));
         }
     }
@@ -155,6 +156,7 @@ pub(super) async fn patch(
     caller: Caller,
     Path(instance_id): Path<String>,
     Query(query): Query<Incomplete>,
+    Trace(trace): Trace,
     Body(request): Body<UpdateInstance>,
 ) -> Result<Response, Refusal> {
     if !query.accepts_incomplete {
@@ -180,8 +182,8 @@ pub(super) async fn patch(
             Decision::Same | Decision::Stale => return Ok(accepted(Operation::Update)),
             Decision::Update => {}
         }
-        if broker.records.replace(existing, &wanted).await? {
-            tracing::info!(id = %wanted.deployment_id, instance_id, "update");
+        if broker.records.replace(existing, &wanted, trace).await? {
+            tracing::info!(id = %wanted.deployment_id, instance_id, "request recorded");
             return Ok(accepted(Operation::Update));
         }
     }

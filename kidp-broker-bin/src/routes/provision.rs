@@ -14,7 +14,7 @@ use crate::admit::admit;
 use crate::auth::Caller;
 use crate::auth::policy::Verb;
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, Trace};
 use crate::records::Taken;
 
 /// The record that a caller asks for, if it may: noted in the audit, authorised, and without fault.
@@ -43,11 +43,15 @@ pub(super) fn admitted(
 pub(super) async fn post(
     State(broker): State<Arc<Broker>>,
     caller: Caller,
+    Trace(trace): Trace,
     Body(request): Body<ProvisionRequest>,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let (namespace, spec) = admitted(&broker, &caller, broker.features.current(), request)?;
-    let taken = broker.records.accept(&broker.registry, &namespace, &spec).await?;
-    tracing::info!(id = %spec.deployment_id, %namespace, name = spec.resource_name, ?taken, "provision");
+    let taken = broker
+        .records
+        .accept(&broker.registry, &namespace, &spec, trace)
+        .await?;
+    tracing::info!(id = %spec.deployment_id, %namespace, name = spec.resource_name, ?taken, "request recorded");
     let message = match taken {
         Taken::Created => "provisioning has begun",
         Taken::Unchanged => "this request is known already",

@@ -16,6 +16,7 @@ use crate::testing::{broker, client, failure, list, record, request_json};
 
 mod plan;
 mod protocol;
+mod trace;
 
 type Calls = Arc<Mutex<Vec<String>>>;
 

@@ -180,12 +180,25 @@ async fn a_private_authority_is_trusted_where_it_is_named_and_nowhere_else() {
     let named = Sender::new(SigningKey::from_seed(&[1; 32]), "eu").unwrap();
     let stranger = named.clone();
     let named = named.trusting(pem.as_bytes()).unwrap();
-    assert_eq!(named.attempt(&url, "m-1", b"{}").await, Outcome::Acknowledged);
-    let refused = stranger.attempt(&url, "m-2", b"{}").await;
+    assert_eq!(named.attempt(None, &url, "m-1", b"{}").await, Outcome::Acknowledged);
+    let refused = stranger.attempt(None, &url, "m-2", b"{}").await;
     assert!(matches!(refused, Outcome::Unreachable(_)), "{refused:?}");
     assert!(
         stranger
             .trusting(b"-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_callback_of_a_trace_says_so_and_one_of_none_does_not() {
+    let (server, url) = server(ResponseTemplate::new(204)).await;
+    let trace = TraceParent::of_generation("uid", 1);
+    for trace in [None, Some(trace)] {
+        let outcome = sender().send_round_within(trace, &url, "m-1", &example()).await;
+        assert_eq!(outcome, Outcome::Acknowledged);
+    }
+    let sent = requests(&server).await;
+    assert!(!sent[0].headers.contains_key("traceparent"));
+    assert_eq!(sent[1].headers["traceparent"], trace.to_string());
 }

@@ -1,6 +1,8 @@
 //! The client against a mock server: what each answer is taken for.
 
 use super::*;
+use kidp_telemetry::testing::Recording;
+use tracing::Instrument as _;
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -194,4 +196,32 @@ fn not_being_let_in_is_no_fault_of_the_resource() {
         !refused(Reason::Forbidden).is_retryable(),
         "a policy has to change first"
     );
+}
+
+#[tokio::test]
+async fn every_request_says_which_trace_it_belongs_to() {
+    let server = MockServer::start().await;
+    let root = TraceParent::of_generation("uid", 1);
+    let bare = client(&server, None);
+    let traced = bare.clone().within(Some(root));
+    // What is answered does not matter.
+    bare.status(&id()).await.unwrap_err();
+    traced.status(&id()).await.unwrap_err();
+    traced.root(Duration::from_secs(1)).await.unwrap_err();
+    let recording = Recording::start();
+    let span = tracing::error_span!(target: span::TARGET, "reconcile");
+    let span = span::within(span, Some(root));
+    traced.status(&id()).instrument(span).await.unwrap_err();
+    let sent = server.received_requests().await.unwrap();
+    let told: Vec<_> = sent
+        .iter()
+        .map(|request| kidp_telemetry::headers::received(&request.headers))
+        .collect();
+    assert_eq!(told[..3], [None, Some(root), Some(root)]);
+    let spans = recording.spans();
+    assert_eq!(
+        (told[3], spans[0].parent),
+        (Some(spans[0].at), root.span_id().get())
+    );
+    assert_eq!(spans[0].at.trace_id(), root.trace_id());
 }

@@ -9,6 +9,8 @@ use axum::http::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_callback::{SigningKey, sign};
 use kidp_core::instance::ResourceType;
+use kidp_core::trace::TraceParent;
+use kidp_telemetry::testing::Recording;
 use tower::ServiceExt;
 
 struct Fixture {
@@ -97,6 +99,39 @@ async fn a_signed_callback_is_a_hint_and_its_repeat_is_not() {
     assert_eq!(fixture.hinted(), 1);
     assert_eq!(fixture.code(headers, body).await, 204);
     assert_eq!(fixture.hinted(), 0);
+}
+
+#[tokio::test]
+async fn a_believed_callback_continues_the_trace_that_its_headers_name() {
+    let recording = Recording::start();
+    let mut fixture = fixture();
+    let parent = TraceParent::of_generation("uid", 1);
+    let (mut headers, body) = good("m1", &message());
+    headers.insert("traceparent", parent.to_string().parse().unwrap());
+    assert_eq!(fixture.code(headers.clone(), body.clone()).await, 204);
+    assert_eq!(fixture.hinted(), 1);
+    let spans = recording.spans();
+    assert_eq!(
+        (spans.len(), spans[0].parent),
+        (1, parent.span_id().get()),
+        "{spans:?}"
+    );
+    assert_eq!(spans[0].at.trace_id(), parent.trace_id());
+    let log = recording.lines();
+    let line = log
+        .lines()
+        .find(|line| line.contains("callback received"))
+        .unwrap();
+    assert!(line.contains(&format!("{:032x}", parent.trace_id())), "{line}");
+    // A forged one is in no trace, and one without a sound header is taken all the same.
+    let mut forged = body.clone();
+    forged.push(b' ');
+    assert_eq!(fixture.code(headers, forged).await, 401);
+    assert_eq!(recording.spans().len(), 1);
+    let (mut headers, body) = good("m2", &message());
+    headers.insert("traceparent", "nonsense".parse().unwrap());
+    assert_eq!(fixture.code(headers, body).await, 204);
+    assert_eq!(recording.spans()[1].parent, 0);
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ async fn release<K: ServiceResource>(resource: &Arc<K>, why: &str, ctx: &Context
 }
 
 async fn remove<K: ServiceResource>(resource: &K, placement: &Placement, ctx: &Context) -> Progress {
-    let client = match provision::connect(placement, ctx).await {
+    let client = match provision::connect(resource, placement, ctx).await {
         Ok((client, _)) => client,
         Err(error) => {
             let message = format!("broker `{}`: {error}", placement.name);

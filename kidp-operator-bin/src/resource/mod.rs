@@ -56,12 +56,13 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use thiserror::Error;
+use tracing::Instrument as _;
 
 use crate::backoff::{exponential, jitter};
 use crate::context::Context;
 use crate::kind::{AnyResource, ResourceKey, Served};
 use crate::kube_io::{self, WriteError};
-use crate::{costs, events};
+use crate::{costs, events, trace};
 use place::Placement;
 use status::{Outcome, Pace};
 
@@ -82,8 +83,13 @@ pub enum Error {
     Identity,
 }
 
-/// Looks at one resource and takes it as far as it goes.
+/// Looks at one resource and takes it as far as it goes, in the trace of its generation.
 pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let span = trace::span_of(resource.as_ref());
+    take(resource, ctx).instrument(span).await
+}
+
+async fn take<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
     if resource.is_deleting() {
         return cleanup::run(&resource, &ctx).await;
     }
@@ -171,7 +177,7 @@ async fn write<K: ServiceResource>(
         .first()
         .map(|c| c.message.clone())
         .unwrap_or_default();
-    tracing::info!(resource = %ResourceKey::of(resource.as_ref()), phase = ?next.phase, %note, "status");
+    tracing::info!(resource = %ResourceKey::of(resource.as_ref()), phase = ?next.phase, %note, "status written");
     events::transition(&ctx.recorder, &written, old, next.phase, &note).await;
     if old != Phase::Provisioning || next.phase != Phase::Provisioning {
         ctx.polls.reset(&ResourceKey::of(&written));

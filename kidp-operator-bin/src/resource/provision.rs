@@ -17,6 +17,7 @@ use crate::cache::namespace_of;
 use crate::context::Context;
 use crate::events::truncated;
 use crate::kind::{QUEUED, ResourceKey};
+use crate::trace;
 
 /// What the broker is to have: the spec, with the team's settings where it has none of its own.
 fn wanted<K: ServiceResource>(resource: &K, id: &DeploymentId, owner: &Owner) -> Wanted {
@@ -47,8 +48,9 @@ fn wanted_beside<K: ServiceResource>(
     wanted
 }
 
-/// A client of the broker, or what it means that there is none.
-pub async fn connect(
+/// A client of the broker for the resource, or what it means that there is none.
+pub async fn connect<K: ServiceResource>(
+    resource: &K,
     placement: &Placement,
     ctx: &Context,
 ) -> Result<(BrokerClient, std::sync::Arc<Broker>), ConnectError> {
@@ -57,7 +59,7 @@ pub async fn connect(
         .broker(&placement.namespace, &placement.name)
         .ok_or(ConnectError::NoBroker)?;
     let client = ctx.connections.client(&broker).await?;
-    Ok((client, broker))
+    Ok((client.within(trace::of(resource)), broker))
 }
 
 /// Takes a placed resource one step further.
@@ -67,7 +69,7 @@ pub async fn advance<K: ServiceResource>(
     owner: &Owner,
     ctx: &Context,
 ) -> Outcome {
-    let (client, broker) = match connect(placement, ctx).await {
+    let (client, broker) = match connect(resource, placement, ctx).await {
         Ok(connected) => connected,
         Err(error) => return unconnected(resource, placement, &error, ctx),
     };
@@ -104,7 +106,7 @@ pub async fn submit<K: ServiceResource>(
     owner: &Owner,
     ctx: &Context,
 ) -> Outcome {
-    match connect(placement, ctx).await {
+    match connect(resource, placement, ctx).await {
         Ok((client, broker)) => submit_to((&client, &broker), resource, placement, owner, ctx).await,
         Err(error) => unconnected(resource, placement, &error, ctx),
     }
@@ -141,7 +143,11 @@ async fn submit_to<K: ServiceResource>(
     };
     let first = ctx.placements.send(&placement.id);
     match client.provision(&request).await {
-        Ok(Accepted { deployment_id, .. }) if deployment_id == placement.id => Outcome::InProgress,
+        Ok(Accepted { deployment_id, .. }) if deployment_id == placement.id => {
+            let key = ResourceKey::of(resource);
+            tracing::info!(resource = %key, broker = %placement.name, deployment = %deployment_id, "provision sent");
+            Outcome::InProgress
+        }
         Ok(_) => mismatch(placement),
         Err(error) => {
             if first && !error.is_sent() {

@@ -3,6 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_callback::{SigningKey, TrustedBroker, verify};
 use kidp_core::crd::{OutboxEntry, ServiceInstanceStatus};
+use kidp_core::trace::TraceParent;
+use kidp_telemetry::testing::Recording;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -75,6 +77,43 @@ async fn an_acknowledged_callback_is_removed_with_one_write() {
     let writes = writes.lock().unwrap();
     assert_eq!(writes.len(), 1, "{writes:?}");
     assert!(writes[0].contains("/status"));
+}
+
+#[tokio::test]
+async fn a_callback_says_which_trace_it_belongs_to() {
+    let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let parent: TraceParent = header.parse().unwrap();
+    let (receiver, outbox, record, _) = scene(200).await;
+    let record = record::traced(record, Some(parent));
+    let (untraced, other, bare, _) = scene(200).await;
+    other.ensure(&bare);
+    other.drain().await;
+    assert!(
+        !untraced.received_requests().await.unwrap()[0]
+            .headers
+            .contains_key("traceparent")
+    );
+    // Without a span to be in, the record's own place is told.
+    outbox.farewell(&record);
+    outbox.drain().await;
+    let recording = Recording::start();
+    outbox.ensure(&record);
+    outbox.drain().await;
+    let sent = receiver.received_requests().await.unwrap();
+    let told = |at: usize| kidp_telemetry::headers::received(&sent[at].headers).unwrap();
+    assert_eq!(told(0), parent);
+    let spans = recording.spans();
+    assert_eq!(
+        (spans.len(), spans[0].at, spans[0].parent),
+        (1, told(1), parent.span_id().get())
+    );
+    assert_eq!(told(1).trace_id(), parent.trace_id());
+    let log = recording.lines();
+    let line = log
+        .lines()
+        .find(|line| line.contains("callback acknowledged"))
+        .unwrap();
+    assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
 }
 
 #[tokio::test]
