@@ -185,7 +185,7 @@ fn receive(
     {
         return Ok(());
     }
-    let handled = handle(receiver, &broker, &callback);
+    let handled = handle(receiver, &broker, &callback, now);
     if handled.is_err() {
         receiver
             .guard
@@ -276,7 +276,12 @@ fn offered(headers: &HeaderMap) -> Option<PublicKey> {
 }
 
 /// Finds the resource, fences by deployment and generation, and hints.
-fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(), Problem> {
+fn handle(
+    receiver: &Receiver,
+    broker: &Broker,
+    callback: &Callback,
+    now: Timestamp,
+) -> Result<(), Problem> {
     let key = ResourceKey {
         kind: callback.resource_type,
         namespace: callback.namespace.clone(),
@@ -300,6 +305,7 @@ fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(
     }
     if receiver.queues.hint(&key) {
         tracing::debug!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback");
+        receiver.metrics.heard(key, callback.time, now);
         Ok(())
     } else {
         Err(Problem::new(

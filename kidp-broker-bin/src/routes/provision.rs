@@ -47,6 +47,7 @@ pub(super) async fn post(
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let (namespace, spec) = admitted(&broker, &caller, broker.features.current(), request)?;
     let taken = broker.records.accept(&broker.registry, &namespace, &spec).await?;
+    broker.metrics.taken(taken);
     tracing::info!(id = %spec.deployment_id, %namespace, name = spec.resource_name, ?taken, "provision");
     let message = match taken {
         Taken::Created => "provisioning has begun",

@@ -374,3 +374,23 @@ async fn a_cluster_that_hangs_ends_in_504_and_a_crowd_in_429() {
     let response = app(Arc::new(full)).oneshot(get_path("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
+
+#[tokio::test]
+async fn answers_are_counted_by_route_and_never_by_path() {
+    let broker = Arc::new(broker(accepting().0));
+    for path in ["/v2/service_instances/hidden/last_operation", "/hidden"] {
+        let answer = app(broker.clone()).oneshot(get_path(path)).await.unwrap();
+        assert!(answer.status().is_client_error(), "{path}");
+    }
+    let metrics = crate::metrics::app(&broker.metrics, "eu");
+    let answer = metrics.oneshot(get_path("/metrics")).await.unwrap();
+    let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    for route in ["/v2/service_instances/{instance_id}/last_operation", "none"] {
+        let count = format!(
+            "kidp_broker_http_request_duration_seconds_count{{route=\"{route}\",status=\"4xx\"}} 1"
+        );
+        assert!(text.lines().any(|line| line == count), "{count}: {text}");
+    }
+    assert!(!text.contains("hidden"), "{text}");
+}

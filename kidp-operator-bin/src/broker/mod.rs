@@ -45,7 +45,11 @@ pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action,
     ctx.orphans.retain(|key| ctx.caches.brokers.get(key).is_some());
     let health = match ctx.health.not_yet_due(&key, &broker) {
         Ok(wait) => return Ok(Action::requeue(wait)),
-        Err(before) => before.after(health::check(&broker, &ctx.connections).await),
+        Err(before) => {
+            let observation = health::check(&broker, &ctx.connections).await;
+            ctx.metrics.checked(observation.word());
+            before.after(observation)
+        }
     };
     let active = ctx
         .caches

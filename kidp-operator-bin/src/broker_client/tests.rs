@@ -15,6 +15,7 @@ fn client(server: &MockServer, key: Option<&str>) -> BrokerClient {
         base_url(&server.uri()).unwrap(),
         key.map(Bearer::new),
         Pause::default(),
+        Metrics::default(),
     )
 }
 
@@ -134,7 +135,7 @@ async fn an_accepted_request_and_its_query_follow_the_contract() {
 async fn nobody_there_is_unreachable_and_names_no_address() {
     let http = kidp_callback::http::client(Duration::from_secs(1)).unwrap();
     let base = base_url("http://127.0.0.1:9").unwrap();
-    let client = BrokerClient::new(http.into(), base, None, Pause::default());
+    let client = BrokerClient::new(http.into(), base, None, Pause::default(), Metrics::default());
     let error = client.status(&id()).await.unwrap_err();
     assert!(
         error.is_retryable() && !error.to_string().contains("127.0.0.1"),

@@ -84,8 +84,21 @@ pub enum Error {
 
 /// Looks at one resource and takes it as far as it goes.
 pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let key = ResourceKey::of(resource.as_ref());
+    // Taken out before anything is read: what is heard meanwhile is shown by the next look.
+    let news = ctx.metrics.news(&key);
+    let done = look(resource, &ctx).await;
+    match (news, &done) {
+        (Some(event), Ok(_)) => ctx.metrics.told(K::TYPE.as_str(), event, ctx.clock.now()),
+        (Some(event), Err(_)) => ctx.metrics.still_news(key, event),
+        (None, _) => {}
+    }
+    done
+}
+
+async fn look<K: Served>(resource: Arc<K>, ctx: &Context) -> Result<Action, Error> {
     if resource.is_deleting() {
-        return cleanup::run(&resource, &ctx).await;
+        return cleanup::run(&resource, ctx).await;
     }
     let mut current = resource;
     if !current.finalizers().iter().any(|f| f == K::FINALIZER) {
@@ -93,18 +106,18 @@ pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result
     }
     let owner = dereference::owner(current.as_ref(), &ctx.caches);
     let placed = Placement::of(current.as_ref())?.filter(|_| !mutation::active("pick-anew"));
-    let stays = placed.filter(|placement| !place::may_move(placement, &ctx));
+    let stays = placed.filter(|placement| !place::may_move(placement, ctx));
     let outcome = match stays {
-        Some(placement) => provision::advance(current.as_ref(), &placement, &owner, &ctx).await,
-        None => match place::run(current.as_ref(), &owner, &ctx)? {
+        Some(placement) => provision::advance(current.as_ref(), &placement, &owner, ctx).await,
+        None => match place::run(current.as_ref(), &owner, ctx)? {
             Ok(placement) => {
-                current = record(&current, &placement, &ctx).await?;
-                provision::submit(current.as_ref(), &placement, &owner, &ctx).await
+                current = record(&current, &placement, ctx).await?;
+                provision::submit(current.as_ref(), &placement, &owner, ctx).await
             }
             Err(outcome) => outcome,
         },
     };
-    settle(&current, &outcome, &ctx).await
+    settle(&current, &outcome, ctx).await
 }
 
 /// Writes a placement down, before anything is sent for it.
@@ -113,7 +126,8 @@ async fn record<K: Served>(
     placement: &Placement,
     ctx: &Context,
 ) -> Result<Arc<K>, WriteError> {
-    if let Some(old) = Placement::of(resource.as_ref()).ok().flatten() {
+    let old = Placement::of(resource.as_ref()).ok().flatten();
+    if let Some(old) = &old {
         ctx.placements.send(&old.id);
     }
     let now = ctx.clock.now();
@@ -122,6 +136,9 @@ async fn record<K: Served>(
         ctx.placements.forget(&ResourceKey::of(resource.as_ref()));
     })?;
     ctx.placements.keep_unsent(&placement.id);
+    if let (None, Some(created)) = (old, resource.created()) {
+        ctx.metrics.placed(K::TYPE.as_str(), created.0, now);
+    }
     Ok(written)
 }
 
@@ -172,11 +189,24 @@ async fn write<K: ServiceResource>(
         .map(|c| c.message.clone())
         .unwrap_or_default();
     tracing::info!(resource = %ResourceKey::of(resource.as_ref()), phase = ?next.phase, %note, "status");
+    count(resource.as_ref(), &next, ctx);
     events::transition(&ctx.recorder, &written, old, next.phase, &note).await;
     if old != Phase::Provisioning || next.phase != Phase::Provisioning {
         ctx.polls.reset(&ResourceKey::of(&written));
     }
     Ok(Arc::new(written))
+}
+
+/// Counts what a status that was written says anew.
+fn count<K: ServiceResource>(resource: &K, next: &ResourceStatus, ctx: &Context) {
+    ctx.metrics.moved(K::TYPE.as_str(), resource.phase(), next.phase);
+    // Who has an endpoint was usable before, and keeps it in its status.
+    let is_first = next.endpoint.is_some() && resource.status().is_none_or(|old| old.endpoint.is_none());
+    if let Some(created) = resource.created().filter(|_| is_first && next.phase == Phase::Ready) {
+        let (engine, size) = (resource.engine(), resource.instance().size);
+        ctx.metrics
+            .became_ready(engine, size, created.0, ctx.clock.now());
+    }
 }
 
 /// When to look again: soon and ever later while something is under way, seldom when it is settled.
