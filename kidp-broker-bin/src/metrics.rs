@@ -17,8 +17,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use kidp_core::crd::ServiceInstance;
 use jiff::Timestamp;
+use kidp_core::crd::ServiceInstance;
 use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::Engine;
 use kidp_core::size::Size;
@@ -139,7 +139,10 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 /// When somebody else made the change, where that is known.
 fn changed_at(change: &Change) -> Option<Timestamp> {
     let author = change.author.as_ref()?;
-    let time = author.time.as_deref().filter(|_| author.manager != BROKER_FIELD_MANAGER)?;
+    let time = author
+        .time
+        .as_deref()
+        .filter(|_| author.manager != BROKER_FIELD_MANAGER)?;
     time.parse().ok()
 }
 
@@ -155,10 +158,7 @@ impl Action {
 impl Metrics {
     /// Notes an answer of the API. Of a path only the route that it matched is known here.
     pub fn answered(&self, route: Option<&str>, status: u16, took: Duration) {
-        let labels = [
-            ("route", routes::word(route)),
-            ("status", routes::class(status)),
-        ];
+        let labels = [("route", routes::word(route)), ("status", routes::class(status))];
         self.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
@@ -171,9 +171,7 @@ impl Metrics {
 
     /// Counts a request to provision that was taken.
     pub fn taken(&self, how: Taken) {
-        self.provisions
-            .get_or_create(&[("outcome", how.as_str())])
-            .inc();
+        self.provisions.get_or_create(&[("outcome", how.as_str())]).inc();
     }
 
     /// Counts an error of a watch; it is begun anew.

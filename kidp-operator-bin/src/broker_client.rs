@@ -156,13 +156,7 @@ pub fn base_url(endpoint: &str) -> Result<Url, BrokerError> {
 
 impl BrokerClient {
     /// A client of the broker at `base`, which comes from [`base_url`].
-    pub const fn new(
-        http: Http,
-        base: Url,
-        bearer: Option<Bearer>,
-        pause: Pause,
-        metrics: Metrics,
-    ) -> Self {
+    pub const fn new(http: Http, base: Url, bearer: Option<Bearer>, pause: Pause, metrics: Metrics) -> Self {
         Self {
             http,
             base,

@@ -123,7 +123,8 @@ impl Starter<'_> {
     fn watch<K: Watched>(&mut self, api: Api<K>, writer: Writer<K>) {
         let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
         let metrics = self.ctx.metrics.clone();
-        self.tasks.spawn(watch(api, writer, caches, queues, metrics, stop));
+        self.tasks
+            .spawn(watch(api, writer, caches, queues, metrics, stop));
     }
 }
 

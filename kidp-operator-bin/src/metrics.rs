@@ -169,20 +169,19 @@ impl Metrics {
         self.callbacks.get_or_create(&[("outcome", outcome)]).inc();
     }
 
-    /// Notes a callback on an event at a broker, which no status shows yet.
-    pub fn heard(&self, key: ResourceKey, event: Timestamp, now: Timestamp) {
+    /// Notes that a callback on an event at a broker was accepted.
+    pub fn accepted(&self, event: Timestamp, now: Timestamp) {
         self.callback_latency.observe(seconds(event, now));
+    }
+
+    /// Remembers an event at a broker that no status shows yet.
+    pub fn heard(&self, key: ResourceKey, event: Timestamp) {
         self.news.note(key, event);
     }
 
-    /// When what a callback told of a resource was, if a look at it is about to show it.
+    /// Forgets the event of a resource, and answers when it was: a look at the resource is about to show it.
     pub fn news(&self, key: &ResourceKey) -> Option<Timestamp> {
         self.news.take(key)
-    }
-
-    /// The look came to nothing: the next one is about to show it.
-    pub fn still_news(&self, key: ResourceKey, event: Timestamp) {
-        self.news.note(key, event);
     }
 
     /// Notes that a status shows what was at a broker.

@@ -276,12 +276,7 @@ fn offered(headers: &HeaderMap) -> Option<PublicKey> {
 }
 
 /// Finds the resource, fences by deployment and generation, and hints.
-fn handle(
-    receiver: &Receiver,
-    broker: &Broker,
-    callback: &Callback,
-    now: Timestamp,
-) -> Result<(), Problem> {
+fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback, now: Timestamp) -> Result<(), Problem> {
     let key = ResourceKey {
         kind: callback.resource_type,
         namespace: callback.namespace.clone(),
@@ -303,11 +298,14 @@ fn handle(
     {
         return Ok(());
     }
+    // Before the hint, since whoever follows it looks for this.
+    receiver.metrics.heard(key.clone(), callback.time);
     if receiver.queues.hint(&key) {
         tracing::debug!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback");
-        receiver.metrics.heard(key, callback.time, now);
+        receiver.metrics.accepted(callback.time, now);
         Ok(())
     } else {
+        receiver.metrics.news(&key);
         Err(Problem::new(
             Reason::Unavailable,
             "no room for another callback at the moment",

@@ -133,9 +133,15 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
 
     if let Some(settings) = config.admission() {
         let address = settings.listen;
-        let started = admission::start(&mut servers, client.clone(), settings, metrics.clone(), &servers_stop)
-            .await
-            .map_err(|source| RunError::Listen { address, source })?;
+        let started = admission::start(
+            &mut servers,
+            client.clone(),
+            settings,
+            metrics.clone(),
+            &servers_stop,
+        )
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
         stop.run_until_cancelled(started.ready()).await;
     }
 

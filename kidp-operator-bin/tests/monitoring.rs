@@ -32,7 +32,9 @@ fn series() -> BTreeSet<String> {
     for (name, kind) in registered() {
         match kind {
             "histogram" => series.extend(SERIES_OF_HISTOGRAMS.map(|end| format!("{name}{end}"))),
-            _ => drop(series.insert(name)),
+            _ => {
+                series.insert(name);
+            }
         }
     }
     series
@@ -57,7 +59,9 @@ fn alerts() -> Vec<Value> {
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_else(|| panic!("{field} of {value}"))
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("{field} of {value}"))
 }
 
 /// Every expression of the dashboards, after the name of its dashboard.
@@ -157,7 +161,10 @@ fn headings() -> BTreeSet<String> {
 #[test]
 fn every_alert_has_its_heading_in_the_runbook_and_the_reverse() {
     let alerts = alerts();
-    let named: BTreeSet<_> = alerts.iter().map(|alert| text(alert, "alert").to_owned()).collect();
+    let named: BTreeSet<_> = alerts
+        .iter()
+        .map(|alert| text(alert, "alert").to_owned())
+        .collect();
     assert_eq!(named.len(), alerts.len(), "two alerts have one name");
     assert_eq!(headings(), named);
     for alert in &alerts {
@@ -166,7 +173,10 @@ fn every_alert_has_its_heading_in_the_runbook_and_the_reverse() {
         assert_eq!(text(annotations, "runbook_url"), anchor);
         assert!(text(annotations, "summary").ends_with('.'), "{name}");
         let severity = text(&alert["labels"], "severity");
-        assert!(["critical", "warning", "info"].contains(&severity), "{name}: {severity}");
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}: {severity}"
+        );
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::devcluster::addons::Addon;
-use crate::{bench, chaos, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis};
+use crate::{
+    bench, chaos, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis,
+};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]

@@ -24,10 +24,7 @@ const UNKNOWN: About = (
     "drift_unknown_objects",
     "Objects that cannot be compared at present",
 );
-const OUTBOX: About = (
-    "outbox_entries",
-    "Callbacks that wait for their acknowledgement",
-);
+const OUTBOX: About = ("outbox_entries", "Callbacks that wait for their acknowledgement");
 
 /// The records of one broker.
 pub(super) struct Instances {

@@ -157,7 +157,10 @@ async fn a_running_server_tells_what_was_counted() {
         ),
         (r#"kidp_broker_provision_requests_total{outcome="updated"}"#, 1.0),
         (r#"kidp_broker_rate_limited_requests_total{limit="client"}"#, 1.0),
-        (r#"kidp_broker_rate_limited_requests_total{limit="in_flight"}"#, 0.0),
+        (
+            r#"kidp_broker_rate_limited_requests_total{limit="in_flight"}"#,
+            0.0,
+        ),
         (
             r#"kidp_broker_time_to_ready_seconds_sum{engine="redis",size="large"}"#,
             30.0,

@@ -387,9 +387,8 @@ async fn answers_are_counted_by_route_and_never_by_path() {
     let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
     for route in ["/v2/service_instances/{instance_id}/last_operation", "none"] {
-        let count = format!(
-            "kidp_broker_http_request_duration_seconds_count{{route=\"{route}\",status=\"4xx\"}} 1"
-        );
+        let count =
+            format!("kidp_broker_http_request_duration_seconds_count{{route=\"{route}\",status=\"4xx\"}} 1");
         assert!(text.lines().any(|line| line == count), "{count}: {text}");
     }
     assert!(!text.contains("hidden"), "{text}");

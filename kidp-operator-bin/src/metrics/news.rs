@@ -67,6 +67,10 @@ mod tests {
             news.note(key(&number.to_string()), at(0));
         }
         assert!(news.lock().len() <= MOST);
-        assert_eq!(news.take(&key(&MOST.to_string())), Some(at(0)), "the latest is known");
+        assert_eq!(
+            news.take(&key(&MOST.to_string())),
+            Some(at(0)),
+            "the latest is known"
+        );
     }
 }

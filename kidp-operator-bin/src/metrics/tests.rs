@@ -54,7 +54,7 @@ fn counted() -> Metrics {
     metrics.placed("Cache", at(0), at(2));
     metrics.called_back("accepted");
     metrics.called_back("Unauthorized");
-    metrics.heard(ResourceKey::of(&database("orders")), at(10), at(11));
+    metrics.accepted(at(10), at(11));
     metrics.told("Database", at(10), at(13));
     metrics.asked_broker("status", "ok", Duration::from_millis(20));
     metrics.checked("healthy");
@@ -121,7 +121,9 @@ async fn a_running_server_tells_counts_and_objects() {
 fn described(text: &str) -> BTreeMap<String, String> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let pairs = types.map(|line| line.split_once(' ').unwrap());
-    pairs.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    pairs
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
 }
 
 #[tokio::test]

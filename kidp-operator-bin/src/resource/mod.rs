@@ -90,7 +90,7 @@ pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result
     let done = look(resource, &ctx).await;
     match (news, &done) {
         (Some(event), Ok(_)) => ctx.metrics.told(K::TYPE.as_str(), event, ctx.clock.now()),
-        (Some(event), Err(_)) => ctx.metrics.still_news(key, event),
+        (Some(event), Err(_)) => ctx.metrics.heard(key, event),
         (None, _) => {}
     }
     done
@@ -202,10 +202,12 @@ fn count<K: ServiceResource>(resource: &K, next: &ResourceStatus, ctx: &Context)
     ctx.metrics.moved(K::TYPE.as_str(), resource.phase(), next.phase);
     // Who has an endpoint was usable before, and keeps it in its status.
     let is_first = next.endpoint.is_some() && resource.status().is_none_or(|old| old.endpoint.is_none());
-    if let Some(created) = resource.created().filter(|_| is_first && next.phase == Phase::Ready) {
+    if let Some(created) = resource
+        .created()
+        .filter(|_| is_first && next.phase == Phase::Ready)
+    {
         let (engine, size) = (resource.engine(), resource.instance().size);
-        ctx.metrics
-            .became_ready(engine, size, created.0, ctx.clock.now());
+        ctx.metrics.became_ready(engine, size, created.0, ctx.clock.now());
     }
 }
 
