@@ -322,6 +322,14 @@ pub fn app(metrics: &Metrics, broker: &str) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(registry)
 }
 
+/// What a scrape of the counters would show.
+#[cfg(test)]
+pub(crate) fn shown(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &metrics.list("eu").registry).unwrap();
+    text
+}
+
 async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {

@@ -300,6 +300,14 @@ pub fn app(metrics: &Metrics, caches: Caches) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(registry)
 }
 
+/// What a scrape of the counters would show.
+#[cfg(test)]
+pub(crate) fn shown(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &metrics.list(caches().0).registry).unwrap();
+    text
+}
+
 async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {

@@ -321,14 +321,19 @@ async fn converge(record: &ServiceInstance, context: &Context) -> Result<Action,
 
 /// Notes how long an instance took that has just become usable for the first time.
 fn note_ready(before: &ServiceInstance, after: &ServiceInstance, context: &Context) {
-    let was_applied = |record: &ServiceInstance| record.status.as_ref().is_some_and(|s| s.applied.is_some());
-    let is_first = was_applied(after) && !was_applied(before);
+    let is_first = is_first_ready(before, after);
     if let Some(created) = before.creation_timestamp().filter(|_| is_first) {
         let (spec, now) = (&before.spec.instance, context.clock.now());
         context
             .metrics
             .became_ready(spec.engine, spec.size, created.0, now);
     }
+}
+
+/// Whether an instance has become as it was asked for, and never was before.
+fn is_first_ready(before: &ServiceInstance, after: &ServiceInstance) -> bool {
+    let was = |record: &ServiceInstance| record.status.as_ref().is_some_and(|s| s.applied.is_some());
+    was(after) && !was(before)
 }
 
 /// When drift is looked for that no watch tells of.

@@ -109,3 +109,16 @@ async fn a_record_out_of_its_turn_is_told_its_position_and_nothing_is_made() {
     reconcile(Arc::new(again), context).await.unwrap();
     assert_eq!(objects.holding("/serviceinstances/"), [told], "said once");
 }
+
+#[test]
+fn an_instance_is_usable_for_the_first_time_once() {
+    let new = testing::record();
+    let mut ready = new.clone();
+    let status = ready.status.get_or_insert_default();
+    status.applied = Some(sync::fingerprint(&new));
+    let mut resized = ready.clone();
+    resized.status.get_or_insert_default().applied = Some("of another spec".to_owned());
+    let firsts = [(&new, &new), (&new, &ready), (&ready, &ready), (&ready, &resized)]
+        .map(|(before, after)| is_first_ready(before, after));
+    assert_eq!(firsts, [false, true, false, false]);
+}

@@ -196,3 +196,20 @@ fn not_being_let_in_is_no_fault_of_the_resource() {
         "a policy has to change first"
     );
 }
+
+#[tokio::test]
+async fn exchanges_are_noted_by_route_and_outcome() {
+    let refused = Problem::new(Reason::InvalidField, "no");
+    let (_server, client) = answering(ResponseTemplate::new(422).set_body_json(&refused)).await;
+    assert!(client.status(&id()).await.is_err());
+    // No route of the server's.
+    assert!(client.root(Duration::from_secs(1)).await.is_err());
+    let shown = crate::metrics::shown(&client.metrics);
+    for labels in [
+        r#"route="status",outcome="refused""#,
+        r#"route="root",outcome="not_a_broker""#,
+    ] {
+        let line = format!("kidp_operator_broker_request_duration_seconds_count{{{labels}}} 1");
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+}

@@ -200,15 +200,16 @@ async fn write<K: ServiceResource>(
 /// Counts what a status that was written says anew.
 fn count<K: ServiceResource>(resource: &K, next: &ResourceStatus, ctx: &Context) {
     ctx.metrics.moved(K::TYPE.as_str(), resource.phase(), next.phase);
-    // Who has an endpoint was usable before, and keeps it in its status.
-    let is_first = next.endpoint.is_some() && resource.status().is_none_or(|old| old.endpoint.is_none());
-    if let Some(created) = resource
-        .created()
-        .filter(|_| is_first && next.phase == Phase::Ready)
-    {
+    let is_first = is_first_ready(resource.status(), next);
+    if let Some(created) = resource.created().filter(|_| is_first) {
         let (engine, size) = (resource.engine(), resource.instance().size);
         ctx.metrics.became_ready(engine, size, created.0, ctx.clock.now());
     }
+}
+
+/// Whether a resource is usable for the first time: who has an endpoint was so before, and keeps it in its status.
+fn is_first_ready(old: Option<&ResourceStatus>, next: &ResourceStatus) -> bool {
+    next.phase == Phase::Ready && next.endpoint.is_some() && old.is_none_or(|old| old.endpoint.is_none())
 }
 
 /// When to look again: soon and ever later while something is under way, seldom when it is settled.
