@@ -246,9 +246,11 @@ mod tests {
                 let targets = panel["targets"].as_array().unwrap();
                 let asks = |t: &Value| t["expr"].as_str().is_some_and(|expr| !expr.is_empty());
                 assert!(!targets.is_empty() && targets.iter().all(asks), "{name}: {panel}");
-                let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
-                assert!(x + w <= 24, "{name}: {panel}");
-                for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+                let place = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+                let [left, top, width, height] = place;
+                assert!(left + width <= 24, "{name}: {panel}");
+                let columns = left..left + width;
+                for cell in columns.flat_map(|column| (top..top + height).map(move |row| (column, row))) {
                     assert!(taken.insert(cell), "{name}: two panels at {cell:?}");
                 }
             }
