@@ -181,6 +181,7 @@ impl BrokerProcess {
                 limits: RateLimits::new(0),
             },
             reachability: Reachability::default(),
+            metrics: kidp_broker::metrics::Metrics::default(),
             in_flight: Semaphore::new(64),
             request_timeout: Duration::from_secs(10),
         };

@@ -57,6 +57,7 @@ use crate::bindings::Bindings;
 use crate::config::Config;
 use crate::features::Features;
 use crate::key::KeyStore;
+use crate::metrics::Metrics;
 use crate::records::Records;
 use crate::server::Limits;
 use crate::tombstones::Tombstones;
@@ -92,6 +93,8 @@ pub struct Broker {
     pub access: Access,
     /// What was found last about the cluster.
     pub reachability: Reachability,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Places for requests in flight.
     pub in_flight: Semaphore,
     /// Longest that a request takes.
@@ -148,30 +151,30 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let registry = registry(&config);
     let features = Features::watch(client.clone(), shutdown.clone()).await?;
     let tombstones = Tombstones::new(client.clone(), &config.namespace);
+    let context = controller::Context::new(
+        &config.name,
+        client.clone(),
+        registry.clone(),
+        features.clone(),
+        sender(&config, keys.clone())?,
+        callback_urls.clone(),
+        shutdown.clone(),
+    );
     let broker = Broker {
         name: config.name.clone(),
         client: client.clone(),
         records: Records::new(client.clone(), config.name.as_str()).with_tombstones(tombstones.clone()),
-        bindings: Bindings::new(client.clone(), config.name.as_str()),
-        registry: registry.clone(),
-        features: features.clone(),
-        callback_urls: callback_urls.clone(),
-        keys: keys.clone(),
+        bindings: Bindings::new(client, config.name.as_str()),
+        registry,
+        features,
+        callback_urls,
+        keys,
         access,
         reachability: Reachability::default(),
+        metrics: context.metrics().clone(),
         in_flight: Semaphore::new(MAX_IN_FLIGHT),
         request_timeout: REQUEST_TIMEOUT,
     };
-    let sender = sender(&config, keys)?;
-    let context = controller::Context::new(
-        &config.name,
-        client,
-        registry,
-        features,
-        sender,
-        callback_urls,
-        shutdown.clone(),
-    );
     let listener = TcpListener::bind(config.listen).await?;
     let metrics = match config.metrics_listen {
         Some(address) => {

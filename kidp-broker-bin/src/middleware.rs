@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::Broker;
 use crate::error::ApiError;
+use crate::rate_limit::Limit;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID: usize = 64;
@@ -21,8 +22,8 @@ const MAX_ID: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct RequestId(pub String);
 
-/// Gives the request its id, the client's own where it is usable, and logs the outcome. Never the body.
-pub async fn observe(mut request: Request, next: Next) -> Response {
+/// Gives the request its id, the client's own where it is usable, and logs and counts the outcome. Never the body.
+pub async fn observe(State(broker): State<Arc<Broker>>, mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(&REQUEST_ID)
@@ -31,13 +32,17 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         .unwrap_or_else(fresh_id);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let text = id.to_str().unwrap_or_default();
     let span = span_of(&request, text);
     request.extensions_mut().insert(RequestId(text.to_owned()));
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
-    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = response.status();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    broker.metrics.answered(route, status.as_u16(), took);
     span.in_scope(|| {
         if status.is_server_error() {
             tracing::warn!(%method, path, status = status.as_u16(), ms, "answered");
@@ -74,6 +79,7 @@ fn fresh_id() -> HeaderValue {
 /// Refuses a request at once while too many are in flight, and gives up on one that takes too long.
 pub async fn bound(State(broker): State<Arc<Broker>>, request: Request, next: Next) -> Response {
     let Ok(_place) = broker.in_flight.try_acquire() else {
+        broker.metrics.rate_limited(Limit::InFlight);
         let say = "too many requests are in flight; try again";
         return ApiError(Problem::new(Reason::TooManyRequests, say)).into_response();
     };

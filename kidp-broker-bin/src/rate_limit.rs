@@ -29,6 +29,34 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Most different limits that a policy's clients have at a time.
 const MAX_RATES: usize = 64;
 
+/// What limits requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The share of a client that is known.
+    Client,
+    /// The share of an address, where nobody is asked who they are.
+    Address,
+    /// Attempts to authenticate that failed.
+    Authentication,
+    /// Places for requests in flight, of all clients together.
+    InFlight,
+}
+
+impl Limit {
+    /// Each.
+    pub const ALL: [Self; 4] = [Self::Client, Self::Address, Self::Authentication, Self::InFlight];
+
+    /// For a metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Address => "address",
+            Self::Authentication => "authentication",
+            Self::InFlight => "in_flight",
+        }
+    }
+}
+
 /// How long to wait before the next attempt, at least a second, as `Retry-After` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait(pub Duration);

@@ -35,6 +35,18 @@ pub enum Taken {
     Stale,
 }
 
+impl Taken {
+    /// For a metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Unchanged => "unchanged",
+            Self::Updated => "updated",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// What a request would be taken as.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {

@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Access, Authenticator};
 use crate::bindings::Bindings;
 use crate::features::Features;
+use crate::metrics::Metrics;
 use crate::rate_limit::RateLimits;
 use crate::records::Records;
 use crate::{Broker, Reachability, record};
@@ -174,6 +175,7 @@ pub fn broker(client: Client) -> Broker {
             limits: RateLimits::new(0),
         },
         reachability: Reachability::default(),
+        metrics: Metrics::default(),
         in_flight: Semaphore::new(8),
         request_timeout: Duration::from_millis(500),
     }

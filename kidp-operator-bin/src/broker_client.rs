@@ -25,6 +25,8 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use url::Url;
 
+use crate::metrics::Metrics;
+
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -104,6 +106,19 @@ impl BrokerError {
         !matches!(self, Self::Endpoint | Self::Unreachable(ExchangeError::Connect))
     }
 
+    /// For a metric's label.
+    const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Endpoint => "invalid_endpoint",
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout => "timeout",
+            Self::TooLarge | Self::NotABroker(_) => "not_a_broker",
+            Self::Busy(_) => "busy",
+            Self::Refused(problem) if problem.error.is_retryable() => "failed",
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// How long the broker wants to be left alone.
     pub const fn busy(&self) -> Option<Duration> {
         match self {
@@ -127,6 +142,7 @@ pub struct BrokerClient {
     bearer: Option<Bearer>,
     pause: Pause,
     trace: Option<TraceParent>,
+    metrics: Metrics,
 }
 
 /// The base URL of a broker, if it is one.
@@ -143,13 +159,14 @@ pub fn base_url(endpoint: &str) -> Result<Url, BrokerError> {
 
 impl BrokerClient {
     /// A client of the broker at `base`, which comes from [`base_url`].
-    pub const fn new(http: Http, base: Url, bearer: Option<Bearer>, pause: Pause) -> Self {
+    pub const fn new(http: Http, base: Url, bearer: Option<Bearer>, pause: Pause, metrics: Metrics) -> Self {
         Self {
             http,
             base,
             bearer,
             pause,
             trace: None,
+            metrics,
         }
     }
 
@@ -159,58 +176,81 @@ impl BrokerClient {
         Self { trace, ..self }
     }
 
+    /// Waits for an exchange, and notes how long it took and how it ended.
+    async fn measured<T>(
+        &self,
+        route: &'static str,
+        exchange: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        let began = Instant::now();
+        let answer = exchange.await;
+        let outcome = answer.as_ref().map_or_else(BrokerError::outcome, |_| "ok");
+        self.metrics.asked_broker(route, outcome, began.elapsed());
+        answer
+    }
+
     /// `GET /`.
     pub async fn root(&self, timeout: Duration) -> Result<BrokerRoot, BrokerError> {
-        let url = self.url("")?;
-        self.json(self.send(Method::GET, url, None::<&()>, Some(timeout)).await?)
-            .await
+        let exchange = async {
+            let url = self.url("")?;
+            self.json(self.send(Method::GET, url, None::<&()>, Some(timeout)).await?)
+                .await
+        };
+        self.measured("root", exchange).await
     }
 
     /// Asks the health endpoint, a path or a whole URL; any success is healthy.
     pub async fn health(&self, endpoint: &str, timeout: Duration) -> Result<(), BrokerError> {
-        let url = self.url(endpoint)?;
-        let answer = self.send(Method::GET, url, None::<&()>, Some(timeout)).await?;
-        if answer.status().is_success() {
-            return Ok(());
-        }
-        Err(self.refusal(answer).await)
+        let exchange = async {
+            let url = self.url(endpoint)?;
+            let answer = self.send(Method::GET, url, None::<&()>, Some(timeout)).await?;
+            if answer.status().is_success() {
+                return Ok(());
+            }
+            Err(self.refusal(answer).await)
+        };
+        self.measured("health", exchange).await
     }
 
     /// `GET /v1/status?id=`. `None` when the broker says, in its own words, that it has no such deployment.
     pub async fn status(&self, id: &DeploymentId) -> Result<Option<DeploymentStatus>, BrokerError> {
-        let mut url = self.url("v1/status")?;
-        url.query_pairs_mut().append_pair("id", id.as_str());
-        let answer = self.send(Method::GET, url, None::<&()>, None).await?;
-        match self.json(answer).await {
-            Ok(status) => Ok(Some(status)),
-            Err(BrokerError::Refused(problem)) if problem.error == Reason::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let exchange = async {
+            let mut url = self.url("v1/status")?;
+            url.query_pairs_mut().append_pair("id", id.as_str());
+            let answer = self.send(Method::GET, url, None::<&()>, None).await?;
+            known(self.json(answer).await)
+        };
+        self.measured("status", exchange).await
     }
 
     /// `POST /v1/provision`.
     pub async fn provision(&self, request: &ProvisionRequest) -> Result<Accepted, BrokerError> {
-        let url = self.url("v1/provision")?;
-        self.json(self.send(Method::POST, url, Some(request), None).await?)
-            .await
+        let exchange = async {
+            let url = self.url("v1/provision")?;
+            self.json(self.send(Method::POST, url, Some(request), None).await?)
+                .await
+        };
+        self.measured("provision", exchange).await
     }
 
     /// `POST /v1/deprovision`. `None` when there is nothing to remove.
     pub async fn deprovision(&self, request: &DeprovisionRequest) -> Result<Option<Accepted>, BrokerError> {
-        let url = self.url("v1/deprovision")?;
-        let answer = self.send(Method::POST, url, Some(request), None).await?;
-        match self.json(answer).await {
-            Ok(accepted) => Ok(Some(accepted)),
-            Err(BrokerError::Refused(problem)) if problem.error == Reason::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let exchange = async {
+            let url = self.url("v1/deprovision")?;
+            let answer = self.send(Method::POST, url, Some(request), None).await?;
+            known(self.json(answer).await)
+        };
+        self.measured("deprovision", exchange).await
     }
 
     /// `POST /v1/resources`.
     pub async fn resources(&self, query: &ResourceQuery) -> Result<ResourceList, BrokerError> {
-        let url = self.url("v1/resources")?;
-        self.json(self.send(Method::POST, url, Some(query), None).await?)
-            .await
+        let exchange = async {
+            let url = self.url("v1/resources")?;
+            self.json(self.send(Method::POST, url, Some(query), None).await?)
+                .await
+        };
+        self.measured("resources", exchange).await
     }
 
     /// A path below the base, or a whole URL of the same origin: the key or token goes nowhere else.
@@ -247,6 +287,15 @@ impl BrokerClient {
             request = request.timeout(timeout);
         }
         self.http.send(request).await.map_err(transport)
+    }
+}
+
+/// An answer about a deployment; none where the broker says, in its own words, that it has no such deployment.
+fn known<T>(answer: Result<T, BrokerError>) -> Result<Option<T>, BrokerError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(BrokerError::Refused(problem)) if problem.error == Reason::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

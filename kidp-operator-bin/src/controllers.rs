@@ -3,7 +3,6 @@
 //! They are built on `kube`'s `applier` rather than its `Controller`, since all share one set of watches and each
 //! change is routed once, see [`crate::route`].
 
-use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +30,7 @@ use crate::cache::Writers;
 use crate::context::Context;
 use crate::kind::Served;
 use crate::kube_io::WriteError;
+use crate::metrics::kind_word;
 use crate::queues::{Queues, Receivers};
 use crate::watch::{Watched, watch, watch_some};
 use crate::{broker, cache, costs, resource, tenancy};
@@ -101,9 +101,9 @@ impl Starter<'_> {
         }
         let ours = watcher::Config::default().labels(labels::TEAM_UID);
         let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
-        let api = Api::all(self.ctx.client.clone());
+        let (api, metrics) = (Api::all(self.ctx.client.clone()), self.ctx.metrics.clone());
         self.tasks
-            .spawn(watch_some(api, ours, writer, caches, queues, stop));
+            .spawn(watch_some((api, ours), writer, caches, queues, metrics, stop));
         self.children::<RoleBinding>();
         self.children::<NetworkPolicy>();
         self.children::<ResourceQuota>();
@@ -122,7 +122,9 @@ impl Starter<'_> {
 
     fn watch<K: Watched>(&mut self, api: Api<K>, writer: Writer<K>) {
         let (caches, queues, stop) = (self.ctx.caches.clone(), self.queues.clone(), self.stop.clone());
-        self.tasks.spawn(watch(api, writer, caches, queues, stop));
+        let metrics = self.ctx.metrics.clone();
+        self.tasks
+            .spawn(watch(api, writer, caches, queues, metrics, stop));
     }
 }
 
@@ -217,11 +219,7 @@ async fn run<K, F, E>(
         Some((Ok::<_, std::convert::Infallible>(key), queue))
     });
     let queue = queue.take_until(stop.cancelled_owned());
-    // A name of the program, not of an object; those that are made up elsewhere are not told apart.
-    let kind = match K::kind(&()) {
-        Cow::Borrowed(kind) => kind,
-        Cow::Owned(_) => "other",
-    };
+    let kind = kind_word::<K>();
     let reconcile = move |object, ctx: Arc<Context>| {
         let (began, metrics) = (Instant::now(), ctx.metrics.clone());
         let reconcile = reconcile(object, ctx);

@@ -3,9 +3,17 @@
 //! Labels are words of this program, such as a kind or an outcome, and never names of objects, namespaces or brokers:
 //! their type takes nothing else. How many objects there are is counted in the caches at each scrape; only the replica
 //! that leads fills them.
+//!
+//! # Assumptions
+//! Times between an event at a broker and what follows from it here are differences of two machines' clocks. One that is
+//! ahead makes them too short, down to none.
 
+mod currency;
+mod list;
+mod news;
 mod objects;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,48 +22,134 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use jiff::Timestamp;
+use kidp_core::crd::Phase;
+use kidp_core::instance::Engine;
+use kidp_core::size::Size;
+use kube::Resource;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::cache::Caches;
+pub use list::Named;
+
+use crate::cache::{Caches, caches};
+use crate::kind::ResourceKey;
+use list::List;
+use news::News;
+use objects::Objects;
 
 /// Names and values; both are constants of the program.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
-/// Seconds that reconciles take: most write nothing and ask a broker at most once.
-const BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+/// Seconds of a look at one object: most write nothing and ask a broker at most once.
+const LOOKS: [f64; 13] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0,
+];
+/// Seconds of an exchange with a broker, or of a judgement.
+const EXCHANGES: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds from an event to where it is known; a callback that is not taken comes again for as long as it takes.
+const NEWS: [f64; 12] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+];
+/// Seconds that a person waits for a resource, or a resource for its turn.
+const WAITS: [f64; 12] = [
+    1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
+];
 
 /// The counters; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    reconciles: Family<Labels<2>, Histogram, fn() -> Histogram>,
-    callbacks: Family<Labels<1>, Counter>,
+    build: Family<Labels<1>, Gauge>,
+    leader: Gauge,
+    reconciles: Histograms<2>,
+    watch_errors: Family<Labels<1>, Counter>,
+    transitions: Family<Labels<2>, Counter>,
+    time_to_ready: Histograms<2>,
     selections: Family<Labels<2>, Counter>,
+    queue_wait: Histograms<1>,
+    callbacks: Family<Labels<1>, Counter>,
+    callback_latency: Histogram,
+    status_latency: Histograms<1>,
+    broker_requests: Histograms<2>,
+    broker_checks: Family<Labels<1>, Counter>,
+    admissions: Histograms<2>,
+    news: News,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let build = Family::<Labels<1>, Gauge>::default();
+        build
+            .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
+            .set(1);
         Self {
-            reconciles: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            callbacks: Family::default(),
+            build,
+            leader: Gauge::default(),
+            reconciles: Family::new_with_constructor(|| Histogram::new(LOOKS)),
+            watch_errors: Family::default(),
+            transitions: Family::default(),
+            time_to_ready: Family::new_with_constructor(|| Histogram::new(WAITS)),
             selections: Family::default(),
+            queue_wait: Family::new_with_constructor(|| Histogram::new(WAITS)),
+            callbacks: Family::default(),
+            callback_latency: Histogram::new(NEWS),
+            status_latency: Family::new_with_constructor(|| Histogram::new(NEWS)),
+            broker_requests: Family::new_with_constructor(|| Histogram::new(EXCHANGES)),
+            broker_checks: Family::default(),
+            admissions: Family::new_with_constructor(|| Histogram::new(EXCHANGES)),
+            news: News::default(),
         }
     }
 }
 
+/// Seconds between two moments, none where the second was before the first.
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+/// The kind as a label: a name of the program, not of an object. Those that are made up elsewhere are not told apart.
+pub fn kind_word<K: Resource<DynamicType = ()>>() -> &'static str {
+    match K::kind(&()) {
+        Cow::Borrowed(kind) => kind,
+        Cow::Owned(_) => "other",
+    }
+}
+
 impl Metrics {
+    /// Whether this replica leads.
+    pub fn leads(&self, does: bool) {
+        self.leader.set(does.into());
+    }
+
     /// Notes how long a reconcile of an object of a kind took.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         let labels = [("kind", kind), ("outcome", outcome)];
         self.reconciles.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Counts a callback: `accepted`, or the reason of its refusal.
-    pub fn called_back(&self, outcome: &'static str) {
-        self.callbacks.get_or_create(&[("outcome", outcome)]).inc();
+    /// Counts an error of a watch; it is begun anew.
+    pub fn watch_failed(&self, kind: &'static str) {
+        self.watch_errors.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// Counts a step of a resource into another phase.
+    pub fn moved(&self, kind: &'static str, old: Phase, new: Phase) {
+        if old != new {
+            let labels = [("kind", kind), ("phase", new.as_str())];
+            self.transitions.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Notes that a resource is usable for the first time.
+    pub fn became_ready(&self, engine: Engine, size: Size, created: Timestamp, now: Timestamp) {
+        let labels = [("engine", engine.as_str()), ("size", size.as_str())];
+        let took = seconds(created, now);
+        self.time_to_ready.get_or_create(&labels).observe(took);
     }
 
     /// Counts a choice of a broker for a resource of a kind: `chosen`, or why there is none.
@@ -64,32 +158,154 @@ impl Metrics {
         self.selections.get_or_create(&labels).inc();
     }
 
-    fn registry(&self, caches: Caches) -> Registry {
-        let mut registry = Registry::with_prefix("kidp_operator");
-        registry.register(
+    /// Notes that a resource has a broker for the first time.
+    pub fn placed(&self, kind: &'static str, created: Timestamp, now: Timestamp) {
+        let waited = seconds(created, now);
+        self.queue_wait.get_or_create(&[("kind", kind)]).observe(waited);
+    }
+
+    /// Counts a callback: `accepted`, or the reason of its refusal.
+    pub fn called_back(&self, outcome: &'static str) {
+        self.callbacks.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// Notes that a callback on an event at a broker was accepted.
+    pub fn accepted(&self, event: Timestamp, now: Timestamp) {
+        self.callback_latency.observe(seconds(event, now));
+    }
+
+    /// Remembers an event at a broker that no status shows yet.
+    pub fn heard(&self, key: ResourceKey, event: Timestamp) {
+        self.news.note(key, event);
+    }
+
+    /// Forgets the event of a resource, and answers when it was: a look at the resource is about to show it.
+    pub fn news(&self, key: &ResourceKey) -> Option<Timestamp> {
+        self.news.take(key)
+    }
+
+    /// Notes that a status shows what was at a broker.
+    pub fn told(&self, kind: &'static str, event: Timestamp, now: Timestamp) {
+        let took = seconds(event, now);
+        self.status_latency.get_or_create(&[("kind", kind)]).observe(took);
+    }
+
+    /// Notes an exchange with a broker.
+    pub fn asked_broker(&self, route: &'static str, outcome: &'static str, took: Duration) {
+        let labels = [("route", route), ("outcome", outcome)];
+        self.broker_requests
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts a check of a broker.
+    pub fn checked(&self, outcome: &'static str) {
+        self.broker_checks.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// Notes how long the judgement of a request took: `allowed`, `refused`, or `error` where none was possible.
+    pub fn judged(&self, kind: &'static str, verdict: &'static str, took: Duration) {
+        let labels = [("kind", kind), ("verdict", verdict)];
+        self.admissions.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+/// What is registered, and under which names.
+impl Metrics {
+    fn list(&self, caches: Caches) -> List {
+        let mut list = List::new();
+        list.add("build_info", "Always 1; its version", self.build.clone());
+        list.add("leader", "1 on the replica that leads", self.leader.clone());
+        self.list_work(&mut list);
+        self.list_exchanges(&mut list);
+        list.collect(&Objects::NAMES, Box::new(Objects(caches)));
+        list
+    }
+
+    fn list_work(&self, list: &mut List) {
+        list.add(
             "reconcile_duration_seconds",
             "How long looking at one object took",
             self.reconciles.clone(),
         );
-        registry.register(
-            "callbacks",
-            "Callbacks of brokers, accepted or by the reason of the refusal",
-            self.callbacks.clone(),
+        list.add(
+            "watch_errors",
+            "Watches that ended with an error, and were begun anew",
+            self.watch_errors.clone(),
         );
-        registry.register(
+        list.add(
+            "phase_transitions",
+            "Steps of resources into another phase",
+            self.transitions.clone(),
+        );
+        list.add(
+            "time_to_ready_seconds",
+            "From the creation of a resource until it was usable for the first time",
+            self.time_to_ready.clone(),
+        );
+        list.add(
             "selections",
             "Choices of a broker, chosen or by the reason why there is none",
             self.selections.clone(),
         );
-        registry.register_collector(Box::new(objects::Objects(caches)));
-        registry
+        list.add(
+            "queue_wait_seconds",
+            "From the creation of a resource to the choice of its broker",
+            self.queue_wait.clone(),
+        );
     }
+
+    fn list_exchanges(&self, list: &mut List) {
+        list.add(
+            "callbacks",
+            "Callbacks of brokers, accepted or by the reason of the refusal",
+            self.callbacks.clone(),
+        );
+        list.add(
+            "callback_latency_seconds",
+            "From an event at a broker to the acceptance of its callback",
+            self.callback_latency.clone(),
+        );
+        list.add(
+            "status_latency_seconds",
+            "From an event at a broker, of which a callback told, to the status that shows it",
+            self.status_latency.clone(),
+        );
+        list.add(
+            "broker_request_duration_seconds",
+            "How long exchanges with brokers took",
+            self.broker_requests.clone(),
+        );
+        list.add(
+            "broker_checks",
+            "Checks of the brokers' health, by what they found",
+            self.broker_checks.clone(),
+        );
+        list.add(
+            "admission_duration_seconds",
+            "How long the judgement of requests at admission took",
+            self.admissions.clone(),
+        );
+    }
+}
+
+/// Every metric that there is, whether something was counted yet or not.
+pub fn names() -> Vec<Named> {
+    Metrics::default().list(caches().0).names
 }
 
 /// `GET /metrics`, with the objects of `caches`.
 pub fn app(metrics: &Metrics, caches: Caches) -> Router {
-    let registry = Arc::new(metrics.registry(caches));
+    let registry = Arc::new(metrics.list(caches).registry);
     Router::new().route("/metrics", get(scrape)).with_state(registry)
+}
+
+/// What a scrape of the counters would show.
+#[cfg(test)]
+pub(crate) fn shown(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &metrics.list(caches().0).registry).unwrap();
+    text
 }
 
 async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
@@ -101,54 +317,4 @@ async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use kidp_core::crd::Phase;
-
-    use super::*;
-    use crate::cache::caches;
-    use crate::testing::{broker, cache, database, fill};
-
-    #[tokio::test]
-    async fn a_running_server_tells_counts_and_objects_by_phase() {
-        let (readers, mut writers) = caches();
-        let mut ready = database("ready");
-        ready.status.get_or_insert_default().phase = Phase::Ready;
-        fill(&mut writers.databases, [database("orders"), ready]);
-        fill(&mut writers.caches, [cache("sessions")]);
-        fill(&mut writers.brokers, [broker("eu", None)]);
-        let metrics = Metrics::default();
-        metrics.reconciled("Database", "ok", Duration::from_millis(3));
-        metrics.called_back("accepted");
-        metrics.called_back("Unauthorized");
-        metrics.selected("Database", "NoBroker");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = app(&metrics, readers);
-        let server = tokio::spawn(async move { axum::serve(listener, app).await });
-        kidp_callback::http::client(Duration::from_secs(5)).unwrap();
-        let answer = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
-        assert_eq!(answer.headers()["content-type"], prometheus_text::CONTENT_TYPE);
-        let text = answer.text().await.unwrap();
-        server.abort();
-        for line in [
-            r#"kidp_operator_reconcile_duration_seconds_bucket{kind="Database",outcome="ok",le="0.001"} 0"#,
-            r#"kidp_operator_reconcile_duration_seconds_bucket{kind="Database",outcome="ok",le="0.005"} 1"#,
-            r#"kidp_operator_callbacks_total{outcome="accepted"} 1"#,
-            r#"kidp_operator_callbacks_total{outcome="Unauthorized"} 1"#,
-            r#"kidp_operator_selections_total{kind="Database",outcome="NoBroker"} 1"#,
-            r#"kidp_operator_resources{kind="Database",phase="Pending"} 1"#,
-            r#"kidp_operator_resources{kind="Database",phase="Ready"} 1"#,
-            r#"kidp_operator_resources{kind="Cache",phase="Pending"} 1"#,
-            r#"kidp_operator_brokers{phase="Ready"} 1"#,
-            "# TYPE kidp_operator_resources gauge",
-            "# TYPE kidp_operator_callbacks_total counter",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
-        }
-        for name in ["orders", "sessions", "shop", "\"eu\""] {
-            assert!(!text.contains(name), "{name}: {text}");
-        }
-    }
-}
+mod tests;

@@ -188,7 +188,7 @@ fn receive(
     {
         return Ok(());
     }
-    let handled = span_of(headers, &callback).in_scope(|| handle(receiver, &broker, &callback));
+    let handled = span_of(headers, &callback).in_scope(|| handle(receiver, &broker, &callback, now));
     if handled.is_err() {
         receiver
             .guard
@@ -287,7 +287,7 @@ fn span_of(headers: &HeaderMap, callback: &Callback) -> Span {
 }
 
 /// Finds the resource, fences by deployment and generation, and hints.
-fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(), Problem> {
+fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback, now: Timestamp) -> Result<(), Problem> {
     let key = ResourceKey {
         kind: callback.resource_type,
         namespace: callback.namespace.clone(),
@@ -309,10 +309,14 @@ fn handle(receiver: &Receiver, broker: &Broker, callback: &Callback) -> Result<(
     {
         return Ok(());
     }
+    // Before the hint, since whoever follows it looks for this.
+    receiver.metrics.heard(key.clone(), callback.time);
     if receiver.queues.hint(&key) {
         tracing::info!(deployment = %callback.deployment_id, phase = ?callback.phase, "callback received");
+        receiver.metrics.accepted(callback.time, now);
         Ok(())
     } else {
+        receiver.metrics.news(&key);
         Err(Problem::new(
             Reason::Unavailable,
             "no room for another callback at the moment",

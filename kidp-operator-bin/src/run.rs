@@ -133,17 +133,22 @@ pub async fn run_until(config: Config, stop: CancellationToken) -> Result<(), Ru
 
     if let Some(settings) = config.admission() {
         let address = settings.listen;
-        let started = admission::start(&mut servers, client.clone(), settings, &servers_stop)
-            .await
-            .map_err(|source| RunError::Listen { address, source })?;
+        let started = admission::start(
+            &mut servers,
+            client.clone(),
+            settings,
+            metrics.clone(),
+            &servers_stop,
+        )
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
         stop.run_until_cancelled(started.ready()).await;
     }
 
     let own = own_credentials(&config)?;
     let ctx = Arc::new(Context {
-        metrics,
         costs,
-        ..context(client, &config, caches, http, own)
+        ..context(client, &config, caches, metrics, http, own)
     });
     let work = Work {
         writers,
@@ -178,6 +183,7 @@ fn context(
     client: kube::Client,
     config: &Config,
     caches: Caches,
+    metrics: Metrics,
     http: reqwest::Client,
     own: OwnCredentials,
 ) -> Context {
@@ -189,14 +195,15 @@ fn context(
         waits: config.waits(),
         team_namespaces: config.team_namespaces,
         callback_url: config.callback_url.as_ref().map(ToString::to_string),
-        connections: Connections::new(http.into(), client.clone(), config.broker_timeout(), own),
+        connections: Connections::new(http.into(), client.clone(), config.broker_timeout(), own)
+            .with_metrics(metrics.clone()),
         clock: Clock::system(),
         health: HealthBoard::default(),
         orphans: OrphanBoard::new(config.orphans()),
         placements: Placements::default(),
         polls: Attempts::default(),
         failures: Attempts::default(),
-        metrics: Metrics::default(),
+        metrics,
         costs: None,
         recorder: events::recorder(client.clone(), config),
         client,
@@ -265,6 +272,7 @@ async fn operate(
     if listed {
         start_controllers(&mut controllers, ctx, work.receivers, config.concurrency, stop);
         work.leading.send_replace(true);
+        ctx.metrics.leads(true);
         work.stage.send_replace(Stage::Working);
         tracing::info!("caches complete, working");
     }
@@ -276,6 +284,7 @@ async fn operate(
     };
     work.stage.send_replace(Stage::Stopping);
     work.leading.send_replace(false);
+    ctx.metrics.leads(false);
     if orderly {
         drain(&mut controllers, config.drain()).await;
     }

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Caches;
+use crate::metrics::{Metrics, kind_word};
 use crate::queues::Queues;
 use crate::route::Route;
 
@@ -40,20 +41,22 @@ pub async fn watch<K: Watched>(
     writer: Writer<K>,
     caches: Caches,
     queues: Queues,
+    metrics: Metrics,
     stop: CancellationToken,
 ) where
     ObjectRef<K>: Hash + Eq,
 {
-    watch_some(api, watcher::Config::default(), writer, caches, queues, stop).await;
+    let all = watcher::Config::default();
+    watch_some((api, all), writer, caches, queues, metrics, stop).await;
 }
 
 /// Watches what `config` selects until `stop`.
 pub async fn watch_some<K: Watched>(
-    api: Api<K>,
-    config: watcher::Config,
+    (api, config): (Api<K>, watcher::Config),
     mut writer: Writer<K>,
     caches: Caches,
     queues: Queues,
+    metrics: Metrics,
     stop: CancellationToken,
 ) where
     ObjectRef<K>: Hash + Eq,
@@ -69,6 +72,7 @@ pub async fn watch_some<K: Watched>(
         let event = match event {
             Ok(event) => event,
             Err(error) => {
+                metrics.watch_failed(kind_word::<K>());
                 tracing::warn!(kind = %K::kind(&()), %error, "watch failed, trying again");
                 continue;
             }

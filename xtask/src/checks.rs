@@ -11,6 +11,7 @@ use crate::devcluster::{self, ClusterHandle, addons};
 use crate::diagnosis;
 use crate::fuzz::{self, FuzzError};
 use crate::images;
+use crate::monitoring::{self, MonitoringError};
 use crate::paths::{Layout, checkout};
 use crate::platform::{self, Profile};
 use crate::process::Cmd;
@@ -73,6 +74,9 @@ pub enum CheckError {
     /// A fuzz target was broken by an input, or could not be built.
     #[error(transparent)]
     Fuzz(#[from] FuzzError),
+    /// Rules or dashboards are not sound, or an alert does not fire as its test says.
+    #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
     /// A tool could not be installed.
     #[error(transparent)]
     Tool(#[from] crate::process::ProcessError),
@@ -212,6 +216,8 @@ async fn on_cluster(
     if cluster.is_devcluster() {
         // A cluster of somebody else's pulls the official images by itself.
         images::provide(&layout, &ENGINE_IMAGES, progress).await?;
+        // Here, since the devcluster needs Go as well; what of it needs none is among the tests before.
+        monitoring::promtool(progress).await?;
         tests.end_to_end("pods").await?;
     } else {
         progress.note("pods: the images of this checkout can be put on the devcluster only");

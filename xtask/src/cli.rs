@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::devcluster::addons::Addon;
-use crate::{bench, chaos, demo, diffbench, faults, fuzz, instructions, load, perf, schemathesis};
+use crate::{
+    bench, chaos, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis,
+};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]
@@ -47,6 +49,8 @@ pub enum Command {
     Semver,
     /// Feeds the parsers and the verifier inputs that nobody thought of, for a short while.
     Fuzz(fuzz::Options),
+    /// Holds rules, alerts and dashboards to promtool and to the metrics that there are; needs Go.
+    Monitoring(monitoring::Options),
     /// Writes `deploy/crds/` from the Rust types.
     Crdgen,
     /// Writes `docs/openapi.json` from the broker's routes.

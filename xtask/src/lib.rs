@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod images;
 pub mod instructions;
 pub mod load;
+pub mod monitoring;
 pub mod openapi;
 pub mod paths;
 pub mod perf;

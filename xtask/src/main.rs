@@ -8,7 +8,7 @@ use xtask::paths::Layout;
 use xtask::progress::Progress;
 use xtask::{
     bench, book, chaos, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images, instructions,
-    load, openapi, perf, scan, schemathesis, semver,
+    load, monitoring, openapi, perf, scan, schemathesis, semver,
 };
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -71,6 +71,10 @@ async fn run(command: Command) -> Outcome {
         }
         Command::Fuzz(options) => {
             fuzz::run(&options, &Progress::default()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Monitoring(options) => {
+            monitoring::run(&options, &Progress::default()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crdgen => {

@@ -30,7 +30,8 @@ pub use caller::Caller;
 use crate::Broker;
 use crate::audit;
 use crate::error::{ApiError, too_many};
-use crate::rate_limit::{NO_ADDRESS, RateLimits, Wait};
+use crate::metrics::Metrics;
+use crate::rate_limit::{Limit, NO_ADDRESS, RateLimits};
 use crate::reload::Live;
 use api_keys::ApiKeys;
 use identity::{Identity, Method};
@@ -183,7 +184,8 @@ pub(crate) fn unauthorized() -> Problem {
 
 /// Lets a request pass whose client is known and has not asked too often.
 pub async fn require(State(broker): State<Arc<Broker>>, mut request: Request, next: Next) -> Response {
-    match enter(&broker.access, request.headers(), request.extensions()).await {
+    let (headers, extensions) = (request.headers(), request.extensions());
+    match enter(&broker.access, &broker.metrics, headers, extensions).await {
         Ok(identity) => {
             if let Some(entry) = request.extensions().get::<audit::Entry>() {
                 entry.client(&identity);
@@ -195,16 +197,29 @@ pub async fn require(State(broker): State<Arc<Broker>>, mut request: Request, ne
     }
 }
 
-async fn enter(access: &Access, headers: &HeaderMap, extensions: &Extensions) -> Result<Identity, Response> {
+async fn enter(
+    access: &Access,
+    metrics: &Metrics,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Identity, Response> {
     let peer = extensions.get::<Peer>();
     let address: IpAddr = peer.map_or(NO_ADDRESS, |peer| peer.address.ip());
     let limits = &access.limits;
-    let slow_down = |Wait(wait)| too_many("too many requests", Wait(wait));
+    let slow_down = |limit, wait| {
+        metrics.rate_limited(limit);
+        too_many("too many requests", wait)
+    };
     if access.authenticator.is_open() {
-        limits.peer(address).map_err(slow_down)?;
+        limits
+            .peer(address)
+            .map_err(|wait| slow_down(Limit::Address, wait))?;
         return Ok(Identity::anonymous());
     }
-    let tried_out = |wait| too_many("too many attempts to authenticate", wait);
+    let tried_out = |wait| {
+        metrics.rate_limited(Limit::Authentication);
+        too_many("too many attempts to authenticate", wait)
+    };
     limits.may_try(address).map_err(tried_out)?;
     match access.authenticator.identify(headers, peer).await {
         Ok(identity) => {
@@ -216,7 +231,7 @@ async fn enter(access: &Access, headers: &HeaderMap, extensions: &Extensions) ->
                 if let Some(entry) = extensions.get::<audit::Entry>() {
                     entry.client(&identity);
                 }
-                slow_down(wait)
+                slow_down(Limit::Client, wait)
             })?;
             Ok(identity)
         }

@@ -202,6 +202,15 @@ async fn hammer(
     (statuses, wait)
 }
 
+/// The limits that have refused something, and how often.
+fn refusals(metrics: &Metrics) -> Vec<String> {
+    let shown = crate::metrics::shown(metrics);
+    let name = "kidp_broker_rate_limited_requests_total{limit=\"";
+    let counts = shown.lines().filter_map(|line| line.strip_prefix(name));
+    let some = counts.filter(|count| !count.ends_with(" 0"));
+    some.map(|count| count.replace("\"}", "")).collect()
+}
+
 #[tokio::test]
 async fn a_client_that_asks_too_often_waits() {
     let limited = |policy: Option<&str>| {
@@ -215,8 +224,11 @@ async fn a_client_that_asks_too_often_waits() {
         request.extensions_mut().insert(from(&format!("10.0.0.{n}:1000")));
         request
     };
-    let (statuses, wait) = hammer(limited(None), 5, root).await;
+    let broker = limited(None);
+    let metrics = broker.metrics.clone();
+    let (statuses, wait) = hammer(broker, 5, root).await;
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
+    assert_eq!(refusals(&metrics), ["client 2"]);
     assert!(wait.is_some_and(|s| (1..=20).contains(&s)), "{wait:?}");
     let generous = READ_SHOP.replace("[read]", "[read], requestsPerMinute: 50");
     let (statuses, _) = hammer(limited(Some(&generous)), 20, root).await;
@@ -238,7 +250,10 @@ async fn without_authentication_an_address_is_the_client() {
         broker
     };
     let from_one = |_| request("GET", "/", None);
-    assert_eq!(hammer(open(), 3, from_one).await.0, [200, 200, 429]);
+    let broker = open();
+    let metrics = broker.metrics.clone();
+    assert_eq!(hammer(broker, 3, from_one).await.0, [200, 200, 429]);
+    assert_eq!(refusals(&metrics), ["address 1"]);
     let from_each = |n: usize| {
         let mut request = request("GET", "/", None);
         request.extensions_mut().insert(from(&format!("10.0.0.{n}:1000")));
@@ -251,6 +266,7 @@ async fn without_authentication_an_address_is_the_client() {
 async fn keys_cannot_be_tried_out() {
     let mut broker = guarded(None);
     broker.access.limits = RateLimits::new(2);
+    let metrics = broker.metrics.clone();
     let guess = |n: usize| {
         let mut request = request("GET", "/", None);
         // The fourth guess is right, and comes too late.
@@ -272,6 +288,7 @@ async fn keys_cannot_be_tried_out() {
         [401, 401, 429, 429, 200],
         "and others are let in as before"
     );
+    assert_eq!(refusals(&metrics), ["authentication 2"]);
 }
 
 /// What the shipped manifests say, as the API server would read them.

@@ -224,14 +224,16 @@ async fn run_instances(context: Arc<Context>, limits: Limits) {
         .get_or_init(|| Places::new(controller.store(), limits.per_namespace));
     context.heed(limits.tombstones);
     context.metrics.watch(controller.store());
+    let metrics = &context.metrics;
     watches::all(controller, &context.client)
         .owns(sets, watcher::Config::default().labels(&ours))
         .with_config(Config::default().concurrency(limits.concurrency))
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(reconcile, error_policy, context.clone())
-        .for_each(|outcome| async move {
+        .for_each(move |outcome| async move {
             // Errors of reconciles are logged in the error policy; what is left are errors of the watches.
             if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = outcome {
+                metrics.watch_failed();
                 tracing::warn!(%error, "watch");
             }
         })
@@ -318,10 +320,12 @@ async fn converge(record: &ServiceInstance, context: &Context) -> Result<Action,
     match next {
         Some(next) => {
             let written = status::write(&context.client, record, next).await?;
+            note_ready(record, &written, context);
             if let Some(report) = &report {
+                let (engine, now) = (record.spec.instance.engine, context.clock.now());
                 for change in status::newly_left(record, report) {
-                    let engine = record.spec.instance.engine;
                     context.metrics.drift(engine, metrics::Action::Left, change);
+                    context.metrics.drift_found(metrics::Action::Left, change, now);
                 }
                 events::drift(&context.recorder, record, &written, report).await;
             }
@@ -338,6 +342,23 @@ async fn converge(record: &ServiceInstance, context: &Context) -> Result<Action,
         Verdict::Progressing(_) | Verdict::Queued(_) => POLL,
         Verdict::Failed { .. } => POLL_FAILED,
     }))
+}
+
+/// Notes how long an instance took that has just become usable for the first time.
+fn note_ready(before: &ServiceInstance, after: &ServiceInstance, context: &Context) {
+    let is_first = is_first_ready(before, after);
+    if let Some(created) = before.creation_timestamp().filter(|_| is_first) {
+        let (spec, now) = (&before.spec.instance, context.clock.now());
+        context
+            .metrics
+            .became_ready(spec.engine, spec.size, created.0, now);
+    }
+}
+
+/// Whether an instance has become as it was asked for, and never was before.
+fn is_first_ready(before: &ServiceInstance, after: &ServiceInstance) -> bool {
+    let was = |record: &ServiceInstance| record.status.as_ref().is_some_and(|s| s.applied.is_some());
+    was(after) && !was(before)
 }
 
 /// When drift is looked for that no watch tells of.

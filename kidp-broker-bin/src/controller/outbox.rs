@@ -157,6 +157,7 @@ impl Outbox {
         let deployment = &record.spec.deployment_id;
         match self.send(record, id, callback).await {
             Some(Outcome::Acknowledged) => {
+                self.metrics.acknowledged(callback.time, self.now());
                 tracing::info!(%deployment, phase = ?callback.phase, "callback acknowledged");
                 ControlFlow::Break(self.remove(record.clone(), id).await)
             }

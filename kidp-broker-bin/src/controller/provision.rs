@@ -56,9 +56,14 @@ pub async fn remediate(
         Err(error) if is_forbidden(&error) => return unseen(record, subject, context, &error).await,
         Err(error) => return refuse(error),
     };
+    // What was told before, as before a maintenance window, was found before.
+    let is_new = record.status.as_ref().is_none_or(|status| status.drift.is_none());
     for change in &done.put_back {
         let engine = instance.spec.engine;
         context.metrics.drift(engine, Action::PutBack, change);
+        if is_new {
+            context.metrics.drift_found(Action::PutBack, change, now);
+        }
         if context.fights.put_back(&key, &applied, change, now) {
             context.metrics.fight(engine);
         }

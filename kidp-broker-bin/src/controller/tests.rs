@@ -169,3 +169,16 @@ fn a_record_from_before_there_were_traces_has_one_of_its_own() {
     assert_eq!(one.trace_id(), two.trace_id());
     assert_ne!(one.span_id(), two.span_id());
 }
+
+#[test]
+fn an_instance_is_usable_for_the_first_time_once() {
+    let new = testing::record();
+    let mut ready = new.clone();
+    let status = ready.status.get_or_insert_default();
+    status.applied = Some(sync::fingerprint(&new));
+    let mut resized = ready.clone();
+    resized.status.get_or_insert_default().applied = Some("of another spec".to_owned());
+    let firsts = [(&new, &new), (&new, &ready), (&ready, &ready), (&ready, &resized)]
+        .map(|(before, after)| is_first_ready(before, after));
+    assert_eq!(firsts, [false, true, false, false]);
+}

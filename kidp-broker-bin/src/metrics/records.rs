@@ -7,13 +7,24 @@ use std::sync::{Arc, OnceLock};
 use kidp_core::crd::ServiceInstance;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Labels;
 use crate::{record, view};
+
+/// Name and help of a gauge.
+type About = (&'static str, &'static str);
+
+const INSTANCES: About = ("instances", "Instances, by engine and phase");
+const LEFT: About = ("drift_left", "Changes that are left and told at present");
+const UNKNOWN: About = (
+    "drift_unknown_objects",
+    "Objects that cannot be compared at present",
+);
+const OUTBOX: About = ("outbox_entries", "Callbacks that wait for their acknowledgement");
 
 /// The records of one broker.
 pub(super) struct Instances {
@@ -39,6 +50,9 @@ struct Counts {
 }
 
 impl Instances {
+    /// The names of all gauges.
+    pub(super) const NAMES: [&str; 4] = [INSTANCES.0, LEFT.0, UNKNOWN.0, OUTBOX.0];
+
     pub(super) fn new(broker: &str, records: Arc<OnceLock<Store<ServiceInstance>>>) -> Self {
         Self {
             broker: broker.to_owned(),
@@ -70,25 +84,16 @@ impl Counts {
     }
 }
 
+fn tell(encoder: &mut DescriptorEncoder<'_>, (name, help): About, gauge: &impl EncodeMetric) -> fmt::Result {
+    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
 impl Collector for Instances {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counts = self.count();
-        let gauge = MetricType::Gauge;
-        let say = "Instances, by engine and phase";
-        counts
-            .instances
-            .encode(encoder.encode_descriptor("instances", say, None, gauge)?)?;
-        let say = "Changes that are left and told at present";
-        counts
-            .left
-            .encode(encoder.encode_descriptor("drift_left", say, None, gauge)?)?;
-        let say = "Objects that cannot be compared at present";
-        counts
-            .unknown
-            .encode(encoder.encode_descriptor("drift_unknown_objects", say, None, gauge)?)?;
-        let say = "Callbacks that wait for their acknowledgement";
-        counts
-            .outbox
-            .encode(encoder.encode_descriptor("outbox_entries", say, None, gauge)?)
+        tell(&mut encoder, INSTANCES, &counts.instances)?;
+        tell(&mut encoder, LEFT, &counts.left)?;
+        tell(&mut encoder, UNKNOWN, &counts.unknown)?;
+        tell(&mut encoder, OUTBOX, &counts.outbox)
     }
 }

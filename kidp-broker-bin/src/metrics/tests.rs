@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_core::crd::{DriftStatus, OutboxEntry, Phase, ServiceInstanceStatus};
+use kidp_drift::Author;
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 use tokio::net::TcpListener;
@@ -57,6 +58,54 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
     samples
 }
 
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// A change of a field by this manager, ten seconds after the epoch.
+fn change_by(manager: &str) -> Change {
+    Change {
+        author: Some(Author {
+            manager: manager.to_owned(),
+            time: Some(at(10).to_string()),
+            ..Author::default()
+        }),
+        ..Change::missing("StatefulSet/orders-postgresql")
+    }
+}
+
+fn count_the_rest(metrics: &Metrics) {
+    metrics.acknowledged(at(3), at(5));
+    metrics.drift_found(Action::Left, &change_by("kubectl-edit"), at(18));
+    metrics.drift_found(Action::Left, &change_by(BROKER_FIELD_MANAGER), at(18));
+    metrics.drift_found(Action::Left, &Change::missing("Service/orders"), at(18));
+    metrics.answered(Some("/v1/status"), 200, Duration::from_millis(4));
+    metrics.answered(Some("/orders"), 404, Duration::from_millis(1));
+    metrics.taken(Taken::Updated);
+    metrics.rate_limited(Limit::Client);
+    metrics.became_ready(Engine::Redis, Size::Large, at(0), at(30));
+    metrics.watch_failed();
+}
+
+#[tokio::test]
+async fn a_scrape_has_every_name_and_no_other() {
+    let metrics = Metrics::default();
+    metrics.drift(Engine::Redis, Action::Left, &Change::missing("Service/orders"));
+    metrics.called_back("acknowledged");
+    metrics.reconciled("sweep", "ok", Duration::from_millis(30));
+    count_the_rest(&metrics);
+    let (address, stop) = start(&metrics).await;
+    let text = scrape(address).await;
+    stop.cancel();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let shown: BTreeSet<_> = types.map(ToOwned::to_owned).collect();
+    let listed: BTreeSet<_> = names()
+        .into_iter()
+        .map(|Named { name, kind }| format!("{name} {kind}"))
+        .collect();
+    assert_eq!(shown, listed);
+}
+
 #[tokio::test]
 async fn a_running_server_tells_what_was_counted() {
     let metrics = Metrics::default();
@@ -68,6 +117,7 @@ async fn a_running_server_tells_what_was_counted() {
     metrics.fight(Engine::Redis);
     metrics.called_back("acknowledged");
     metrics.reconciled("sweep", "ok", Duration::from_millis(30));
+    count_the_rest(&metrics);
     let text = scrape(address).await;
     let samples = parse(&text);
     let value = |sample: &str| samples.get(sample).copied();
@@ -83,9 +133,43 @@ async fn a_running_server_tells_what_was_counted() {
         Some(1.0)
     );
     assert_eq!(
-        value(r#"kidp_broker_callbacks_total{outcome="acknowledged"}"#),
-        Some(1.0)
+        value(r#"kidp_broker_drift_fights_total{engine="mysql"}"#),
+        Some(0.0),
+        "begins before its first event"
     );
+    let build = concat!(
+        "kidp_broker_build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}"
+    );
+    for (sample, expected) in [
+        (build, 1.0),
+        (r#"kidp_broker_callbacks_total{outcome="acknowledged"}"#, 1.0),
+        ("kidp_broker_callback_latency_seconds_sum", 2.0),
+        (r#"kidp_broker_drift_detection_seconds_sum{action="left"}"#, 8.0),
+        (
+            r#"kidp_broker_http_request_duration_seconds_count{route="/v1/status",status="2xx"}"#,
+            1.0,
+        ),
+        (
+            r#"kidp_broker_http_request_duration_seconds_count{route="none",status="4xx"}"#,
+            1.0,
+        ),
+        (r#"kidp_broker_provision_requests_total{outcome="updated"}"#, 1.0),
+        (r#"kidp_broker_rate_limited_requests_total{limit="client"}"#, 1.0),
+        (
+            r#"kidp_broker_rate_limited_requests_total{limit="in_flight"}"#,
+            0.0,
+        ),
+        (
+            r#"kidp_broker_time_to_ready_seconds_sum{engine="redis",size="large"}"#,
+            30.0,
+        ),
+        ("kidp_broker_watch_errors_total", 1.0),
+    ] {
+        assert_eq!(value(sample), Some(expected), "{sample}: {text}");
+    }
+    assert!(!text.contains("orders"), "{text}");
     let reconciles = "kidp_broker_reconcile_duration_seconds";
     let labels = r#"operation="sweep",outcome="ok""#;
     assert_eq!(value(&format!("{reconciles}_count{{{labels}}}")), Some(1.0));

@@ -43,7 +43,7 @@ pub fn app(broker: Arc<Broker>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn(osb::in_its_terms))
-        .layer(from_fn(middleware::observe))
+        .layer(from_fn_with_state(broker.clone(), middleware::observe))
         .with_state(broker)
 }
 

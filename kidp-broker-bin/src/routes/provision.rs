@@ -51,6 +51,7 @@ pub(super) async fn post(
         .records
         .accept(&broker.registry, &namespace, &spec, trace)
         .await?;
+    broker.metrics.taken(taken);
     tracing::info!(id = %spec.deployment_id, %namespace, name = spec.resource_name, ?taken, "request recorded");
     let message = match taken {
         Taken::Created => "provisioning has begun",

@@ -372,6 +372,25 @@ async fn a_cluster_that_hangs_ends_in_504_and_a_crowd_in_429() {
     assert_eq!((status, body["error"].as_str()), (504, Some("Timeout")));
     let mut full = broker(hanging);
     full.in_flight = tokio::sync::Semaphore::new(0);
+    let metrics = full.metrics.clone();
     let response = app(Arc::new(full)).oneshot(get_path("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let counted = r#"kidp_broker_rate_limited_requests_total{limit="in_flight"} 1"#;
+    assert!(crate::metrics::shown(&metrics).contains(counted));
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_route_and_never_by_path() {
+    let broker = Arc::new(broker(accepting().0));
+    for path in ["/v2/service_instances/hidden/last_operation", "/hidden"] {
+        let answer = app(broker.clone()).oneshot(get_path(path)).await.unwrap();
+        assert!(answer.status().is_client_error(), "{path}");
+    }
+    let text = crate::metrics::shown(&broker.metrics);
+    for route in ["/v2/service_instances/{instance_id}/last_operation", "none"] {
+        let count =
+            format!("kidp_broker_http_request_duration_seconds_count{{route=\"{route}\",status=\"4xx\"}} 1");
+        assert!(text.lines().any(|line| line == count), "{count}: {text}");
+    }
+    assert!(!text.contains("hidden"), "{text}");
 }

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::backoff::jitter;
+use crate::metrics::Metrics;
 use certificate::Keeper;
 use ledger::Ledger;
 use review::Judge;
@@ -103,6 +104,7 @@ pub async fn start(
     tasks: &mut JoinSet<()>,
     client: Client,
     settings: Settings,
+    metrics: Metrics,
     stop: &CancellationToken,
 ) -> Result<Started, std::io::Error> {
     let listener = TcpListener::bind(settings.listen).await?;
@@ -117,6 +119,7 @@ pub async fn start(
             stop,
         ),
         ledger: Ledger::new(client.clone(), namespace),
+        metrics,
     });
     let (served, tls) = watch::channel(None);
     let keeper = Keeper::new(client, namespace, &settings.configuration, settings.hosts);

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -31,6 +32,7 @@ use super::quota::{self, Bound, Item, Limit, Limits, What};
 use super::view::{View, what_of};
 use crate::cache::{namespace_of, resolve, resolve_owner};
 use crate::kube_io::WriteError;
+use crate::metrics::Metrics;
 use crate::tenancy::rights;
 
 /// Why a request could not be judged.
@@ -56,6 +58,8 @@ pub struct Judge {
     pub view: View,
     /// What is promised.
     pub ledger: Ledger,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Answers an `AdmissionReview`.
@@ -68,7 +72,17 @@ pub async fn admit(
         Err(_) => return (StatusCode::BAD_REQUEST, "no request").into_response(),
     };
     let response = AdmissionResponse::from(&request);
-    match judge.judge(&request).await {
+    let began = Instant::now();
+    let judgement = judge.judge(&request).await;
+    let verdict = match &judgement {
+        Ok(None) => "allowed",
+        Ok(Some(_)) => "refused",
+        Err(_) => "error",
+    };
+    judge
+        .metrics
+        .judged(kind_word(&request.kind.kind), verdict, began.elapsed());
+    match judgement {
         Ok(None) => Json(response.into_review()).into_response(),
         Ok(Some(problem)) => {
             tracing::info!(kind = %request.kind.kind, namespace = ?request.namespace, name = %request.name,
@@ -80,6 +94,12 @@ pub async fn admit(
             (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
         }
     }
+}
+
+/// The kind of a request as a label, for which a request's own words are not taken.
+fn kind_word(kind: &str) -> &'static str {
+    let known = ["Database", "Cache", "MessageQueue", "Application", "Team"];
+    known.into_iter().find(|known| *known == kind).unwrap_or("other")
 }
 
 /// The refusal as the API server passes it on: the message, and the fields as causes.

@@ -32,6 +32,7 @@ use url::{Host, Url};
 use crate::broker_client::{Bearer, BrokerClient, BrokerError, Pause, base_url};
 use crate::cache::namespace_of;
 use crate::kube_io::timed;
+use crate::metrics::Metrics;
 
 /// Entry of a Secret with an API key, when the `Broker` names none.
 const API_KEY: &str = "api-key";
@@ -106,6 +107,7 @@ pub struct Connections {
     /// By what they are made of, so that connections are reused until a certificate is renewed.
     tls: Arc<Mutex<HashMap<TlsKey, reqwest::Client>>>,
     pauses: Arc<Mutex<HashMap<ObjectRef<Broker>, Pause>>>,
+    metrics: Metrics,
 }
 
 /// Hash of what a TLS client is made of.
@@ -127,7 +129,14 @@ impl Connections {
             own,
             tls: Arc::default(),
             pauses: Arc::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same, counting in `metrics`.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Longest time that one exchange takes.
@@ -159,7 +168,8 @@ impl Connections {
             return Err(ConnectError::Plain);
         }
         let http = self.http(&base, authentication.type_, secret.as_ref())?;
-        Ok(BrokerClient::new(http, base, bearer, self.pause(broker)))
+        let (pause, metrics) = (self.pause(broker), self.metrics.clone());
+        Ok(BrokerClient::new(http, base, bearer, pause, metrics))
     }
 
     async fn secret(&self, broker: &Broker, name: &str) -> Result<Entries, ConnectError> {

@@ -42,6 +42,21 @@ pub enum Observation {
     Busy,
 }
 
+impl Observation {
+    /// For a metric's label.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Healthy { .. } => "healthy",
+            Self::WrongName(_) => "wrong_name",
+            Self::BadKey => "bad_key",
+            Self::Misconfigured(..) => "misconfigured",
+            Self::Failing => "failing",
+            Self::NotABroker => "not_a_broker",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 /// Asks one broker.
 pub async fn check(broker: &Broker, connections: &Connections) -> Observation {
     let client = match connections.client(broker).await {

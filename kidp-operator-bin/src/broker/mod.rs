@@ -33,6 +33,7 @@ pub use orphans::OrphanBoard;
 use crate::backoff::jitter;
 use crate::cache::namespace_of;
 use crate::context::Context;
+use crate::events;
 use crate::kube_io::{self, WriteError};
 
 /// Checks one broker, if it is time, and records what changed.
@@ -45,7 +46,11 @@ pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action,
     ctx.orphans.retain(|key| ctx.caches.brokers.get(key).is_some());
     let health = match ctx.health.not_yet_due(&key, &broker) {
         Ok(wait) => return Ok(Action::requeue(wait)),
-        Err(before) => before.after(health::check(&broker, &ctx.connections).await),
+        Err(before) => {
+            let observation = health::check(&broker, &ctx.connections).await;
+            ctx.metrics.checked(observation.word());
+            before.after(observation)
+        }
     };
     let active = ctx
         .caches
@@ -65,6 +70,9 @@ pub async fn reconcile(broker: Arc<Broker>, ctx: Arc<Context>) -> Result<Action,
     if broker.status.as_ref() != Some(&next) {
         tracing::info!(broker = %key, phase = ?next.phase, active, "status");
         kube_io::apply_status(&ctx.client, broker.as_ref(), &next).await?;
+        if let Some(event) = events::of_broker(old.phase, &next) {
+            events::publish(&ctx.recorder, broker.as_ref(), &event).await;
+        }
     }
     Ok(Action::requeue(wait))
 }

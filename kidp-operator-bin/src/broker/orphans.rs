@@ -30,12 +30,12 @@ use kidp_core::instance::{DeletionPolicy, ResourceType};
 use kidp_core::wire::{DeprovisionRequest, Detail, ResourceQuery, ResourceView};
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use crate::broker_client::{BrokerClient, BrokerError};
 use crate::cache::Caches;
 use crate::context::Context;
-use crate::events::truncated;
+use crate::events::{self, truncated};
 use crate::kube_io::{WriteError, timed};
 
 /// Type of the condition.
@@ -257,9 +257,7 @@ async fn announce(broker: &Broker, found: &[ResourceView], ctx: &Context) {
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = ctx.recorder.publish(&event, &broker.object_ref(&())).await {
-        tracing::warn!(%error, "cannot publish an Event");
-    }
+    events::publish(&ctx.recorder, broker, &event).await;
 }
 
 /// Asks for the removal of an orphan, if the API server too knows nothing of its resource.

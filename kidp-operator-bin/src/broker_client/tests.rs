@@ -17,6 +17,7 @@ fn client(server: &MockServer, key: Option<&str>) -> BrokerClient {
         base_url(&server.uri()).unwrap(),
         key.map(Bearer::new),
         Pause::default(),
+        Metrics::default(),
     )
 }
 
@@ -136,7 +137,7 @@ async fn an_accepted_request_and_its_query_follow_the_contract() {
 async fn nobody_there_is_unreachable_and_names_no_address() {
     let http = kidp_callback::http::client(Duration::from_secs(1)).unwrap();
     let base = base_url("http://127.0.0.1:9").unwrap();
-    let client = BrokerClient::new(http.into(), base, None, Pause::default());
+    let client = BrokerClient::new(http.into(), base, None, Pause::default(), Metrics::default());
     let error = client.status(&id()).await.unwrap_err();
     assert!(
         error.is_retryable() && !error.to_string().contains("127.0.0.1"),
@@ -224,4 +225,21 @@ async fn every_request_says_which_trace_it_belongs_to() {
         (Some(spans[0].at), root.span_id().get())
     );
     assert_eq!(spans[0].at.trace_id(), root.trace_id());
+}
+
+#[tokio::test]
+async fn exchanges_are_noted_by_route_and_outcome() {
+    let refused = Problem::new(Reason::InvalidField, "no");
+    let (_server, client) = answering(ResponseTemplate::new(422).set_body_json(&refused)).await;
+    assert!(client.status(&id()).await.is_err());
+    // No route of the server's.
+    assert!(client.root(Duration::from_secs(1)).await.is_err());
+    let shown = crate::metrics::shown(&client.metrics);
+    for labels in [
+        r#"route="status",outcome="refused""#,
+        r#"route="root",outcome="not_a_broker""#,
+    ] {
+        let line = format!("kidp_operator_broker_request_duration_seconds_count{{{labels}}} 1");
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
 }

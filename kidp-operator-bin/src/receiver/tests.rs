@@ -17,6 +17,7 @@ struct Fixture {
     app: Router,
     receivers: Receivers,
     leading: watch::Sender<bool>,
+    metrics: Metrics,
     _writers: Writers,
 }
 
@@ -40,10 +41,12 @@ fn fixture() -> Fixture {
     );
     let (queues, receivers) = queues();
     let (leading, seen) = watch::channel(true);
+    let metrics = Metrics::default();
     Fixture {
-        app: app(Receiver::new(readers, queues, seen)),
+        app: app(Receiver::new(readers, queues, seen).with_metrics(metrics.clone())),
         receivers,
         leading,
+        metrics,
         _writers: writers,
     }
 }
@@ -132,6 +135,21 @@ async fn a_believed_callback_continues_the_trace_that_its_headers_name() {
     headers.insert("traceparent", "nonsense".parse().unwrap());
     assert_eq!(fixture.code(headers, body).await, 204);
     assert_eq!(recording.spans()[1].parent, 0);
+}
+
+#[tokio::test]
+async fn the_time_of_what_a_callback_tells_is_known_until_it_is_looked_at() {
+    let fixture = fixture();
+    let told = message();
+    let key = ResourceKey::of(&database("orders"));
+    let (headers, body) = good("m1", &told);
+    assert_eq!(fixture.code(headers, body).await, 204);
+    assert_eq!(fixture.metrics.news(&key), Some(told.time));
+    let mut stale = message();
+    stale.resource_generation = Some(1);
+    let (headers, body) = good("m2", &stale);
+    assert_eq!(fixture.code(headers, body).await, 204);
+    assert_eq!(fixture.metrics.news(&key), None, "nobody is about to look");
 }
 
 #[tokio::test]

@@ -89,9 +89,23 @@ pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result
     take(resource, ctx).instrument(span).await
 }
 
+/// Takes it as far as it goes, and notes when what a callback told was shown.
 async fn take<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let key = ResourceKey::of(resource.as_ref());
+    // Taken out before anything is read: what is heard meanwhile is shown by the next look.
+    let news = ctx.metrics.news(&key);
+    let done = look(resource, &ctx).await;
+    match (news, &done) {
+        (Some(event), Ok(_)) => ctx.metrics.told(K::TYPE.as_str(), event, ctx.clock.now()),
+        (Some(event), Err(_)) => ctx.metrics.heard(key, event),
+        (None, _) => {}
+    }
+    done
+}
+
+async fn look<K: Served>(resource: Arc<K>, ctx: &Context) -> Result<Action, Error> {
     if resource.is_deleting() {
-        return cleanup::run(&resource, &ctx).await;
+        return cleanup::run(&resource, ctx).await;
     }
     let mut current = resource;
     if !current.finalizers().iter().any(|f| f == K::FINALIZER) {
@@ -99,18 +113,18 @@ async fn take<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, 
     }
     let owner = dereference::owner(current.as_ref(), &ctx.caches);
     let placed = Placement::of(current.as_ref())?.filter(|_| !mutation::active("pick-anew"));
-    let stays = placed.filter(|placement| !place::may_move(placement, &ctx));
+    let stays = placed.filter(|placement| !place::may_move(placement, ctx));
     let outcome = match stays {
-        Some(placement) => provision::advance(current.as_ref(), &placement, &owner, &ctx).await,
-        None => match place::run(current.as_ref(), &owner, &ctx)? {
+        Some(placement) => provision::advance(current.as_ref(), &placement, &owner, ctx).await,
+        None => match place::run(current.as_ref(), &owner, ctx)? {
             Ok(placement) => {
-                current = record(&current, &placement, &ctx).await?;
-                provision::submit(current.as_ref(), &placement, &owner, &ctx).await
+                current = record(&current, &placement, ctx).await?;
+                provision::submit(current.as_ref(), &placement, &owner, ctx).await
             }
             Err(outcome) => outcome,
         },
     };
-    settle(&current, &outcome, &ctx).await
+    settle(&current, &outcome, ctx).await
 }
 
 /// Writes a placement down, before anything is sent for it.
@@ -119,7 +133,8 @@ async fn record<K: Served>(
     placement: &Placement,
     ctx: &Context,
 ) -> Result<Arc<K>, WriteError> {
-    if let Some(old) = Placement::of(resource.as_ref()).ok().flatten() {
+    let old = Placement::of(resource.as_ref()).ok().flatten();
+    if let Some(old) = &old {
         ctx.placements.send(&old.id);
     }
     let now = ctx.clock.now();
@@ -128,6 +143,9 @@ async fn record<K: Served>(
         ctx.placements.forget(&ResourceKey::of(resource.as_ref()));
     })?;
     ctx.placements.keep_unsent(&placement.id);
+    if let (None, Some(created)) = (old, resource.created()) {
+        ctx.metrics.placed(K::TYPE.as_str(), created.0, now);
+    }
     Ok(written)
 }
 
@@ -178,11 +196,27 @@ async fn write<K: ServiceResource>(
         .map(|c| c.message.clone())
         .unwrap_or_default();
     tracing::info!(resource = %ResourceKey::of(resource.as_ref()), phase = ?next.phase, %note, "status written");
+    count(resource.as_ref(), &next, ctx);
     events::transition(&ctx.recorder, &written, old, next.phase, &note).await;
     if old != Phase::Provisioning || next.phase != Phase::Provisioning {
         ctx.polls.reset(&ResourceKey::of(&written));
     }
     Ok(Arc::new(written))
+}
+
+/// Counts what a status that was written says anew.
+fn count<K: ServiceResource>(resource: &K, next: &ResourceStatus, ctx: &Context) {
+    ctx.metrics.moved(K::TYPE.as_str(), resource.phase(), next.phase);
+    let is_first = is_first_ready(resource.status(), next);
+    if let Some(created) = resource.created().filter(|_| is_first) {
+        let (engine, size) = (resource.engine(), resource.instance().size);
+        ctx.metrics.became_ready(engine, size, created.0, ctx.clock.now());
+    }
+}
+
+/// Whether a resource is usable for the first time: who has an endpoint was so before, and keeps it in its status.
+fn is_first_ready(old: Option<&ResourceStatus>, next: &ResourceStatus) -> bool {
+    next.phase == Phase::Ready && next.endpoint.is_some() && old.is_none_or(|old| old.endpoint.is_none())
 }
 
 /// When to look again: soon and ever later while something is under way, seldom when it is settled.

@@ -10,6 +10,7 @@ use kidp_core::problem::Reason;
 use kidp_core::wire::DeploymentStatus;
 use proptest::prelude::*;
 
+use super::is_first_ready;
 use super::place::Placement;
 use super::plan::{Removal, Step, Wanted, plan_removal, plan_step};
 use super::status::{Outcome, Pace, deleting, next, unavailable};
@@ -369,4 +370,25 @@ proptest! {
         db.status = Some(first.clone());
         prop_assert_eq!(after(&db, &outcome, 2), first);
     }
+}
+
+#[test]
+fn a_resource_is_usable_for_the_first_time_once() {
+    let mut seen = None;
+    let firsts = [
+        Outcome::InProgress,
+        Outcome::Ready(Box::new(answer(&database("orders")))),
+        Outcome::Ready(Box::new(answer(&database("orders")))),
+        Outcome::InProgress,
+        Outcome::Ready(Box::new(answer(&database("orders")))),
+    ]
+    .map(|outcome| {
+        let mut resource = database("orders");
+        resource.status.clone_from(&seen);
+        let status = next(&resource, Some(&placement()), &outcome, at(1));
+        let is_first = is_first_ready(seen.as_ref(), &status);
+        seen = Some(status);
+        is_first
+    });
+    assert_eq!(firsts, [false, true, false, false, false]);
 }

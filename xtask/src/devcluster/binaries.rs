@@ -85,6 +85,17 @@ pub const CLOUDNATIVE_PG: GoModule = GoModule {
     manifests: Some(("github.com/cloudnative-pg/cloudnative-pg", "config")),
 };
 
+/// `promtool`, which is no part of the cluster: it reads rules and runs their tests. Of the ways to find what to scrape, which
+/// are most of Prometheus' code, only those that it cannot do without are built.
+pub const PROMTOOL: GoModule = GoModule {
+    folder: "promtool",
+    cgo: "0",
+    tags: "remove_all_sd",
+    rename: &[],
+    version_file: None,
+    manifests: None,
+};
+
 /// Folder of a module's manifests, beside its binaries.
 pub const MANIFESTS: &str = "upstream";
 
