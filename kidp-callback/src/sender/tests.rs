@@ -180,7 +180,10 @@ async fn a_private_authority_is_trusted_where_it_is_named_and_nowhere_else() {
     let named = Sender::new(SigningKey::from_seed(&[1; 32]), "eu").unwrap();
     let stranger = named.clone();
     let named = named.trusting(pem.as_bytes()).unwrap();
-    assert_eq!(named.attempt(None, &url, "m-1", b"{}").await, Outcome::Acknowledged);
+    assert_eq!(
+        named.attempt(None, &url, "m-1", b"{}").await,
+        Outcome::Acknowledged
+    );
     let refused = stranger.attempt(None, &url, "m-2", b"{}").await;
     assert!(matches!(refused, Outcome::Unreachable(_)), "{refused:?}");
     assert!(
