@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::chaos::{self, ChaosError};
+use crate::charts::{self, ChartsError};
 use crate::devcluster::{self, ClusterHandle, addons};
 use crate::diagnosis;
 use crate::fuzz::{self, FuzzError};
@@ -73,6 +74,9 @@ pub enum CheckError {
     /// A fuzz target was broken by an input, or could not be built.
     #[error(transparent)]
     Fuzz(#[from] FuzzError),
+    /// The manifests are not what the charts render.
+    #[error(transparent)]
+    Charts(#[from] ChartsError),
     /// A tool could not be installed.
     #[error(transparent)]
     Tool(#[from] crate::process::ProcessError),
@@ -175,20 +179,26 @@ pub async fn run(offline_only: bool) -> Result<(), CheckError> {
 }
 
 async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), CheckError> {
+    let layout = Layout::from_env();
+    let helm = progress.step("helm, built once a machine", devcluster::helm(&layout));
+    let helm = helm.await?;
+    charts::check(&helm, progress).await?;
     let tests = Tests {
+        helm,
         kubeconfig: cluster.kubeconfig().to_owned(),
         programs: progress
             .step("building the tests that need a cluster", programs::build())
             .await?,
     };
     platform::load(cluster, Profile::Dev, progress).await?;
-    let layout = Layout::from_env();
     if cluster.is_devcluster() {
         // A cluster of somebody else's pulls the official images by itself.
         images::provide(&layout, &ENGINE_IMAGES, progress).await?;
+        // First: it starts from a cluster without definitions, and takes them away again.
+        tests.end_to_end("charts").await?;
         tests.end_to_end("pods").await?;
     } else {
-        progress.note("pods: the images of this checkout can be put on the devcluster only");
+        progress.note("charts, pods: the images of this checkout can be put on the devcluster only");
     }
     // Engines, and the broker's own pod, have to do without the operators that the other tests need.
     tests.end_to_end("engines").await?;
@@ -198,8 +208,8 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
     }
     tests.sdk().await?;
     for name in tests.names("kidp-e2e") {
-        // The two that came before the addons.
-        if !["engines", "pods"].contains(&name) {
+        // Those that came before the addons.
+        if !["charts", "engines", "pods"].contains(&name) {
             tests.end_to_end(name).await?;
         }
     }
@@ -213,8 +223,9 @@ async fn on_cluster(cluster: &ClusterHandle, progress: &Progress) -> Result<(), 
     Ok(())
 }
 
-/// The test programs, and the cluster that they run on.
+/// The test programs, the cluster that they run on, and what they run.
 struct Tests {
+    helm: PathBuf,
     kubeconfig: PathBuf,
     programs: Vec<Program>,
 }
@@ -259,6 +270,7 @@ impl Tests {
             .current_dir(&program.folder)
             .env("CARGO_MANIFEST_DIR", &program.folder)
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("KIDP_HELM", &self.helm)
             .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
         shown(&step, command).await
     }

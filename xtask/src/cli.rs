@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::devcluster::addons::Addon;
-use crate::{bench, chaos, demo, diffbench, faults, fuzz, instructions, load, perf, schemathesis};
+use crate::{bench, chaos, charts, demo, diffbench, faults, fuzz, instructions, load, perf, schemathesis};
 
 /// Developer commands of KIDP.
 #[derive(Debug, Parser)]
@@ -47,8 +47,12 @@ pub enum Command {
     Semver,
     /// Feeds the parsers and the verifier inputs that nobody thought of, for a short while.
     Fuzz(fuzz::Options),
-    /// Writes `deploy/crds/` from the Rust types.
+    /// Writes `deploy/crds/` and their copies in the charts from the Rust types.
     Crdgen,
+    /// Compares `deploy/manifests` with what helm renders of the charts; builds helm.
+    Charts(charts::Options),
+    /// Which rights of operator and broker were used, and what was refused, by the devcluster's audit log.
+    Rights,
     /// Writes `docs/openapi.json` from the broker's routes.
     Openapi,
     /// Writes the reference in `docs/reference/`, and builds the documents into a book.
