@@ -223,7 +223,8 @@ fn plain(text: &str) -> String {
         .filter(|line| !of_helm(line))
         .map(str::trim_end)
         .collect();
-    let text = lines.join("\n");
+    // helm ends each document with an empty line.
+    let text = lines.join("\n").replace("\n\n---\n", "\n---\n");
     let text = text.trim().trim_start_matches("---").trim_start();
     format!("{RENDERED}{text}\n")
 }
@@ -373,7 +374,7 @@ mod tests {
     #[test]
     fn what_is_said_of_helm_is_left_out() {
         let text = "---\n# Source: c/templates/a.yaml\n# About.\nkind: A\nmetadata:\n  labels:\n    a: b\n    \
-                    app.kubernetes.io/managed-by: Helm\n    helm.sh/chart: c-1\n---\n# Source: c/templates/a.yaml\nkind: B\n";
+                    app.kubernetes.io/managed-by: Helm\n    helm.sh/chart: c-1\n\n---\n# Source: c/templates/a.yaml\nkind: B\n";
         assert_eq!(
             plain(text),
             format!("{RENDERED}# About.\nkind: A\nmetadata:\n  labels:\n    a: b\n---\nkind: B\n")
