@@ -240,8 +240,8 @@ async fn two_releases_and_one_apply() {
     let made = "create table t(i int); insert into t values (42); select i from t";
     assert_eq!(scene.answer(made).await, "42");
 
-    an_upgrade_and_the_way_back(&scene).await;
-    removal_and_return(&scene).await;
+    Box::pin(an_upgrade_and_the_way_back(&scene)).await;
+    Box::pin(removal_and_return(&scene)).await;
 }
 
 async fn an_upgrade_and_the_way_back(scene: &Scene) {
@@ -281,7 +281,7 @@ async fn an_upgrade_and_the_way_back(scene: &Scene) {
 /// A database of a team that is not there is refused before it is created.
 async fn is_judged(scene: &Scene) {
     let mut nobodys = database(APPS, "nobodys").unwrap();
-    nobodys.spec.owner.name = "nobody".to_owned();
+    "nobody".clone_into(&mut nobodys.spec.owner.name);
     let api: Api<Database> = Api::namespaced(scene.client.clone(), APPS);
     let dry = PostParams {
         dry_run: true,
@@ -384,7 +384,7 @@ async fn granted(helm: &Helm, values: &str) -> BTreeSet<String> {
             let rules = object.data["rules"].as_array().cloned().unwrap_or_default();
             let named = rules
                 .iter()
-                .flat_map(|rule| rule["resources"].as_array().cloned());
+                .filter_map(|rule| rule["resources"].as_array().cloned());
             resources.extend(
                 named
                     .flatten()
