@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod error;
 pub mod fixtures;
+pub mod helm;
 pub mod host;
 pub mod leaks;
 pub mod pods;

@@ -113,8 +113,13 @@ pub async fn pod_report(client: &Client, namespace: &str) -> String {
 
 /// Output of every pod of operator and broker.
 pub async fn logs(client: &Client) -> Result<String> {
+    logs_of(client, &[OPERATOR_NAMESPACE, BROKER_NAMESPACE]).await
+}
+
+/// Output of every pod of these namespaces.
+pub async fn logs_of(client: &Client, namespaces: &[&str]) -> Result<String> {
     let mut text = String::new();
-    for namespace in [OPERATOR_NAMESPACE, BROKER_NAMESPACE] {
+    for namespace in namespaces {
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         for pod in api.list(&ListParams::default()).await.doing("listing pods")? {
             text += &api

@@ -5,18 +5,24 @@
 
 use std::path::{Path, PathBuf};
 
-use kube::api::DynamicObject;
-use kube::{Client, Config};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DynamicObject, PostParams};
+use kube::config::AuthInfo;
+use kube::{Api, Client, Config};
 use tempfile::TempDir;
 
 use crate::cluster::{apply, delete, delete_namespace, read_manifests};
+use crate::error::Doing;
 use crate::pods::OPERATOR_NAMESPACE;
 use crate::process::{Process, binaries, free_port, log_tail};
 use crate::proxy::ApiProxy;
 use crate::{Error, Result};
 
 /// The service account that the shipped manifests give the operator.
-const ACCOUNT: &str = "system:serviceaccount:kidp-system:kidp-operator";
+const ACCOUNT: &str = "kidp-operator";
+/// How long its token is good: longer than any test.
+const TOKEN_SECONDS: i64 = 7_200;
 
 /// A client that asks in the name of `user`.
 pub async fn client_of(user: &str) -> Result<Client> {
@@ -29,6 +35,32 @@ pub async fn client_of(user: &str) -> Result<Client> {
     })?;
     let name = axum::http::HeaderName::from_static("impersonate-user");
     config.headers.push((name, value));
+    Client::try_from(config).map_err(|error| Error::NoCluster(error.to_string()))
+}
+
+/// A client that is the operator's service account, by a token of it.
+async fn client_of_account(client: &Client) -> Result<Client> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec {
+            expiration_seconds: Some(TOKEN_SECONDS),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
+    };
+    let answer = accounts
+        .create_token_request(ACCOUNT, &PostParams::default(), &request)
+        .await
+        .doing("asking for a token of the operator")?;
+    let token = answer.status.and_then(|status| status.token).unwrap_or_default();
+    let mut config = Config::infer()
+        .await
+        .map_err(|error| Error::NoCluster(error.to_string()))?;
+    // Nothing of the administrator's: a certificate would go before the token.
+    config.auth_info = AuthInfo {
+        token: Some(token.into()),
+        ..AuthInfo::default()
+    };
     Client::try_from(config).map_err(|error| Error::NoCluster(error.to_string()))
 }
 
@@ -70,11 +102,11 @@ impl Operator {
     /// Grants the shipped rights and starts one under them. `name` tells the replicas of a test apart.
     pub async fn start(client: &Client, folder: &TempDir, name: &str, arguments: &[String]) -> Result<Self> {
         apply(client, &rights()?).await?;
-        Self::start_granted(folder.path(), name, arguments).await
+        Self::start_granted(client, folder.path(), name, arguments).await
     }
 
-    async fn start_granted(folder: &Path, name: &str, arguments: &[String]) -> Result<Self> {
-        let api = ApiProxy::start(client_of(ACCOUNT).await?, folder, name).await?;
+    async fn start_granted(client: &Client, folder: &Path, name: &str, arguments: &[String]) -> Result<Self> {
+        let api = ApiProxy::start(client_of_account(client).await?, folder, name).await?;
         let health = format!("127.0.0.1:{}", free_port()?);
         let mut all = vec![
             format!("--callback-listen=127.0.0.1:{}", free_port()?),

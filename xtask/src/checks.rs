@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and test there is, in the order in which a failure is cheapest to see.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Mutex;
 
 use crate::chaos::{self, ChaosError};
+use crate::charts::{self, ChartsError};
 use crate::devcluster::{self, ClusterHandle, addons};
 use crate::diagnosis;
 use crate::fuzz::{self, FuzzError};
@@ -77,6 +79,9 @@ pub enum CheckError {
     /// Rules or dashboards are not sound, or an alert does not fire as its test says.
     #[error(transparent)]
     Monitoring(#[from] MonitoringError),
+    /// The manifests are not what the charts render.
+    #[error(transparent)]
+    Charts(#[from] ChartsError),
     /// A tool could not be installed.
     #[error(transparent)]
     Tool(#[from] crate::process::ProcessError),
@@ -206,21 +211,27 @@ async fn on_cluster(
     programs: Vec<Program>,
     progress: &Progress,
 ) -> Result<(), CheckError> {
+    let layout = Layout::from_env();
+    let helm = progress.step("helm, built once a machine", devcluster::helm(&layout));
+    let helm = helm.await?;
+    charts::check(&helm, progress).await?;
     let tests = Tests {
+        helm,
         cluster,
         programs,
         repeated: Mutex::default(),
     };
     platform::load(cluster, Profile::Dev, progress).await?;
-    let layout = Layout::from_env();
     if cluster.is_devcluster() {
         // A cluster of somebody else's pulls the official images by itself.
         images::provide(&layout, &ENGINE_IMAGES, progress).await?;
         // Here, since the devcluster needs Go as well; what of it needs none is among the tests before.
         monitoring::promtool(progress).await?;
+        // First: it starts from a cluster without definitions, and takes them away again.
+        tests.end_to_end("charts").await?;
         tests.end_to_end("pods").await?;
     } else {
-        progress.note("pods: the images of this checkout can be put on the devcluster only");
+        progress.note("charts, pods: the images of this checkout can be put on the devcluster only");
     }
     // Engines, and the broker's own pod, have to do without the operators that the other tests need.
     tests.end_to_end("engines").await?;
@@ -243,8 +254,9 @@ async fn on_cluster(
     Ok(())
 }
 
-/// The test programs, and the cluster that they run on.
+/// The test programs, the cluster that they run on, and what they run.
 struct Tests<'c> {
+    helm: PathBuf,
     cluster: &'c ClusterHandle,
     programs: Vec<Program>,
     /// What failed once and passed then.
@@ -267,10 +279,10 @@ impl Tests<'_> {
             .await
     }
 
-    /// All end-to-end tests but the two that came before the addons, two at a time as well: each has namespaces,
+    /// All end-to-end tests but those that came before the addons, two at a time as well: each has namespaces,
     /// processes and rights of its own.
     async fn platform(&self) -> Result<(), CheckError> {
-        let others = |name: &&str| !["engines", "pods"].contains(name);
+        let others = |name: &&str| !["charts", "engines", "pods"].contains(name);
         stream::iter(self.names("kidp-e2e").filter(others))
             .map(|name| self.end_to_end(name))
             .buffer_unordered(2)
@@ -301,6 +313,7 @@ impl Tests<'_> {
             command
                 .args(options)
                 .env("KUBECONFIG", self.cluster.kubeconfig())
+                .env("KIDP_HELM", &self.helm)
                 .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
             command
         };

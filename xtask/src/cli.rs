@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::devcluster::addons::Addon;
 use crate::{
-    bench, chaos, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis,
+    bench, chaos, charts, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis,
 };
 
 /// Developer commands of KIDP.
@@ -51,8 +51,12 @@ pub enum Command {
     Fuzz(fuzz::Options),
     /// Holds rules, alerts and dashboards to promtool and to the metrics that there are; needs Go.
     Monitoring(monitoring::Options),
-    /// Writes `deploy/crds/` from the Rust types.
+    /// Writes `deploy/crds/` and their copies in the charts from the Rust types.
     Crdgen,
+    /// Compares `deploy/manifests` with what helm renders of the charts; builds helm.
+    Charts(charts::Options),
+    /// Which rights of operator and broker were used, and what was refused, by the devcluster's audit log.
+    Rights,
     /// Writes `docs/openapi.json` from the broker's routes.
     Openapi,
     /// Writes the reference in `docs/reference/`, and builds the documents into a book.

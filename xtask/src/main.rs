@@ -7,8 +7,8 @@ use xtask::devcluster::addons;
 use xtask::paths::Layout;
 use xtask::progress::Progress;
 use xtask::{
-    bench, book, chaos, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images, instructions,
-    load, monitoring, openapi, perf, scan, schemathesis, semver,
+    bench, book, chaos, charts, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images,
+    instructions, load, monitoring, openapi, perf, rights, scan, schemathesis, semver,
 };
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -81,6 +81,14 @@ async fn run(command: Command) -> Outcome {
             crdgen::write()?
                 .iter()
                 .for_each(|path| println!("{}", path.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Charts(options) => {
+            charts::run(&options, &Progress::default()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Rights => {
+            print!("{}", rights::run()?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => {

@@ -96,6 +96,21 @@ pub const PROMTOOL: GoModule = GoModule {
     manifests: None,
 };
 
+/// `helm`, which renders and installs the charts; built only when one of the two is asked for.
+pub const HELM: GoModule = GoModule {
+    folder: "helm",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+    version_file: None,
+    manifests: None,
+};
+
+/// The program `helm`, built unless the cache has it.
+pub async fn helm(layout: &Layout) -> Result<PathBuf, Error> {
+    Ok(build(layout, HELM).await?.join("helm"))
+}
+
 /// Folder of a module's manifests, beside its binaries.
 pub const MANIFESTS: &str = "upstream";
 
@@ -284,6 +299,9 @@ fn ldflags(go_mod: &str) -> String {
             "k8s.io/component-base/version.gitMinor",
             parts.next().unwrap_or_default(),
         );
+    }
+    if let Some(version) = required_version(go_mod, "helm.sh/helm/v4") {
+        set("helm.sh/helm/v4/internal/version.version", version);
     }
     if let Some(version) = required_version(go_mod, "github.com/containerd/containerd/v2") {
         set("github.com/containerd/containerd/v2/version.Version", version);
