@@ -1,4 +1,5 @@
 //! One trace through both programs: from the resource over the request, the broker's work and the callback to the status.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 

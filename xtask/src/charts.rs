@@ -170,25 +170,57 @@ async fn manifests(helm: &Path) -> Result<BTreeMap<String, String>, ChartsError>
 
 async fn render(helm: &Path, rendering: &Rendering) -> Result<Rendered, ChartsError> {
     let scratch = tempfile::tempdir().map_err(ChartsError::io(&std::env::temp_dir()))?;
-    let charts = checkout().join("deploy/charts");
-    let home = |kind: &str| scratch.path().join(kind);
+    let values = checkout().join("deploy/charts/values").join(rendering.values);
+    let out = scratch.path().join("out");
     // A CRD is in deploy/crds, whatever it is installed with.
-    Cmd::new(helm)
-        .args(["template", rendering.chart])
-        .arg(charts.join(rendering.chart))
-        .args(["--namespace", rendering.namespace, "--set", "crds.install=false"])
-        .arg("--values")
-        .arg(charts.join("values").join(rendering.values))
+    template(helm, rendering.chart, rendering.namespace, scratch.path())
+        .args(["--set", "crds.install=false", "--values"])
+        .arg(values)
         .arg("--output-dir")
-        .arg(home("out"))
-        .env("HELM_CACHE_HOME", home("cache"))
-        .env("HELM_CONFIG_HOME", home("config"))
-        .env("HELM_DATA_HOME", home("data"))
+        .arg(&out)
         .output()
         .await?;
-    let folder = home("out").join(rendering.chart).join("templates");
-    let files = files(&folder)?.into_iter();
+    let files = files(&out.join(rendering.chart).join("templates"))?.into_iter();
     Ok(files.map(|(path, text)| (path, plain(&text))).collect())
+}
+
+/// `helm template` of a chart as a release of the same name, with a home of its own.
+fn template(helm: &Path, chart: &str, namespace: &str, home: &Path) -> Cmd {
+    Cmd::new(helm)
+        .args(["template", chart])
+        .arg(checkout().join("deploy/charts").join(chart))
+        .args(["--namespace", namespace])
+        .env("HELM_CACHE_HOME", home.join("cache"))
+        .env("HELM_CONFIG_HOME", home.join("config"))
+        .env("HELM_DATA_HOME", home.join("data"))
+}
+
+/// Writes a file for each chart with its defaults, with the values of the manifests, and with those in
+/// `deploy/charts/variants`; the definitions are in it.
+pub async fn variants(helm: &Path, folder: &Path) -> Result<Vec<PathBuf>, ChartsError> {
+    let scratch = tempfile::tempdir().map_err(ChartsError::io(&std::env::temp_dir()))?;
+    let charts = checkout().join("deploy/charts");
+    let mut written = Vec::new();
+    for Rendering { chart, namespace, .. } in [OPERATOR, BROKER] {
+        let mut values = vec![("default".to_owned(), None)];
+        for (place, begin) in [("variants", chart), ("values", chart.trim_start_matches("kidp-"))] {
+            let of_chart = files(&charts.join(place))?.into_keys();
+            let of_chart = of_chart.filter(|name| name.starts_with(begin));
+            values.extend(
+                of_chart.map(|name| (format!("{place}-{name}"), Some(charts.join(place).join(name)))),
+            );
+        }
+        for (name, values) in values {
+            let mut helm = template(helm, chart, namespace, scratch.path());
+            if let Some(values) = values {
+                helm = helm.arg("--values").arg(values);
+            }
+            let path = folder.join(format!("{chart}-{}.yaml", name.trim_end_matches(".yaml")));
+            std::fs::write(&path, helm.output().await?).map_err(ChartsError::io(&path))?;
+            written.push(path);
+        }
+    }
+    Ok(written)
 }
 
 /// Paths, relative to `folder`, and contents of all files below it.
@@ -326,7 +358,9 @@ fn stamp() -> Result<String, ChartsError> {
     // What a manifest cannot depend on.
     sources.retain(|path, _| {
         let aside = ["rendered.sha256", "NOTES.txt", "values.schema.json"];
-        !aside.contains(&file_name(path).as_str()) && !path.contains("/templates/crds/")
+        !aside.contains(&file_name(path).as_str())
+            && !path.contains("/templates/crds/")
+            && !path.starts_with("variants/")
     });
     let manifests = files(&checkout().join("deploy/manifests"))?;
     let hash = |files: &BTreeMap<String, String>| {

@@ -39,6 +39,11 @@ const ENGINE_IMAGES: [&str; 7] = [
     "haproxy-3",
 ];
 
+/// End-to-end tests that come before the addons.
+const FIRST: [&str; 3] = ["charts", "engines", "pods"];
+/// End-to-end tests whose operator serves every namespace, those of other tests too.
+const ALONE: [&str; 2] = ["admission", "tenancy"];
+
 /// Why the run ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
@@ -279,10 +284,13 @@ impl Tests<'_> {
             .await
     }
 
-    /// All end-to-end tests but those that came before the addons, two at a time as well: each has namespaces,
-    /// processes and rights of its own.
+    /// All end-to-end tests but those that came before the addons, two at a time as well: each has namespaces and
+    /// processes of its own, which leave others alone. Those of [`ALONE`] do not.
     async fn platform(&self) -> Result<(), CheckError> {
-        let others = |name: &&str| !["charts", "engines", "pods"].contains(name);
+        for name in ALONE {
+            self.end_to_end(name).await?;
+        }
+        let others = |name: &&str| ![FIRST.as_slice(), &ALONE].concat().contains(name);
         stream::iter(self.names("kidp-e2e").filter(others))
             .map(|name| self.end_to_end(name))
             .buffer_unordered(2)

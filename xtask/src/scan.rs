@@ -1,9 +1,9 @@
 //! `cargo xtask scan`: static scanners of other people's over what the SDK renders, every engine in every version
-//! and size, alone, with several members and with TLS.
+//! and size, alone, with several members and with TLS; and over the charts with every set of values that is kept.
 //!
 //! checkov judges how safe the pods are; kubernetes-validate compares the objects with the published schema, and
-//! refuses unknown fields. What checkov finds and KIDP does on purpose is listed in [`EXCEPTIONS`], with the reason;
-//! anything else fails.
+//! refuses unknown fields. What checkov finds and KIDP does on purpose is listed in [`INSTANCES`] and [`CHARTS`], with the
+//! reason; anything else fails.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use std::time::Duration;
 use kidp_core::size::Size;
 use kidp_provisioners::{Instance, Provisioner, Registry, TlsMaterial};
 
+use crate::charts::{self, ChartsError};
+use crate::devcluster;
+use crate::paths::Layout;
 use crate::process::{Cmd, ProcessError};
 use crate::progress::Progress;
 use crate::tools::python_tools;
@@ -20,7 +23,10 @@ const SCANNERS: [&str; 2] = ["checkov==3.3.30", "kubernetes-validate==1.37.0"];
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// Checks that are not made, and why.
-const EXCEPTIONS: [(&str, &str); 4] = [
+type Exceptions = &'static [(&'static str, &'static str)];
+
+/// Of instances.
+const INSTANCES: Exceptions = &[
     (
         "CKV_K8S_43",
         "images are named by tag, so that a restart takes the patches of a major version; digests are a setting",
@@ -39,12 +45,46 @@ const EXCEPTIONS: [(&str, &str); 4] = [
     ),
 ];
 
+/// Of charts.
+const CHARTS: Exceptions = &[
+    (
+        "CKV_K8S_43",
+        "there is no published image to name; `image.digest` is a value, and one of the variants uses it",
+    ),
+    (
+        "CKV_K8S_15",
+        "a pod must be able to restart on a node that has its image while the image registry is away; it is a value",
+    ),
+    (
+        "CKV_K8S_11",
+        "a CPU limit makes probes and answers late when there is most to do; memory is limited",
+    ),
+    (
+        "CKV_K8S_38",
+        "both programs are controllers: the token is what they ask the API server with",
+    ),
+    (
+        "CKV2_K8S_6",
+        "where the API server, other clusters and scrapers are is not known to a chart; pods of instances have policies",
+    ),
+    (
+        "CKV_K8S_155",
+        "with admission only: the operator writes its certificate's authority into its own configuration, by name",
+    ),
+];
+
 /// Why the scan did not pass.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// A scanner could not be installed or found something; what it says is in the error.
     #[error(transparent)]
     Scanner(#[from] ProcessError),
+    /// helm could not be built.
+    #[error(transparent)]
+    Build(#[from] devcluster::Error),
+    /// A chart is not rendered with its own values.
+    #[error(transparent)]
+    Charts(#[from] ChartsError),
     /// The rendered objects could not be written.
     #[error("{}: {source}", path.display())]
     Write {
@@ -67,28 +107,40 @@ pub enum ScanError {
 pub async fn run() -> Result<(), ScanError> {
     let progress = Progress::default();
     let bin = python_tools(&SCANNERS, &progress).await?;
-    let folder = tempfile::tempdir().map_err(|source| ScanError::Write {
-        path: std::env::temp_dir(),
-        source,
-    })?;
-    scan(&bin, folder.path(), &progress).await?;
-    progress.note("checks that are not made, and why:");
-    for (check, reason) in EXCEPTIONS {
-        progress.note(&format!("  {check}: {reason}"));
-    }
-    Ok(())
+    let scratch = || {
+        tempfile::tempdir().map_err(|source| ScanError::Write {
+            path: std::env::temp_dir(),
+            source,
+        })
+    };
+    let (instances, charts) = (scratch()?, scratch()?);
+    let files = render_all(instances.path())?;
+    scan(&bin, "instances", instances.path(), &files, INSTANCES, &progress).await?;
+    let layout = Layout::from_env();
+    let helm = progress
+        .step("helm, built once a machine", devcluster::helm(&layout))
+        .await?;
+    let files = charts::variants(&helm, charts.path()).await?;
+    scan(&bin, "charts", charts.path(), &files, CHARTS, &progress).await
 }
 
-async fn scan(bin: &Path, folder: &Path, progress: &Progress) -> Result<(), ScanError> {
-    let files = render_all(folder)?;
+/// Runs both scanners over the files in a folder, and says what they were not asked.
+async fn scan(
+    bin: &Path,
+    what: &str,
+    folder: &Path,
+    files: &[PathBuf],
+    exceptions: Exceptions,
+    progress: &Progress,
+) -> Result<(), ScanError> {
     let validate = Cmd::new(bin.join("kubernetes-validate"))
         .args(["--strict", "--quiet"])
-        .args(&files)
+        .args(files)
         .reports()
         .timeout(LIMIT);
-    let step = format!("kubernetes-validate over {} instances", files.len());
+    let step = format!("kubernetes-validate over {} {what}", files.len());
     progress.step(&step, validate.output()).await?;
-    let skipped = EXCEPTIONS.map(|(check, _)| check).join(",");
+    let skipped: Vec<_> = exceptions.iter().map(|(check, _)| *check).collect();
     let checkov = Cmd::new(bin.join("checkov"))
         .args([
             "--framework",
@@ -97,12 +149,16 @@ async fn scan(bin: &Path, folder: &Path, progress: &Progress) -> Result<(), Scan
             "--quiet",
             "--skip-download",
         ])
-        .args(["--skip-check", &skipped, "--directory"])
+        .args(["--skip-check", &skipped.join(","), "--directory"])
         .arg(folder)
         .reports()
         .timeout(LIMIT);
-    let step = format!("checkov over {} instances", files.len());
+    let step = format!("checkov over {} {what}", files.len());
     progress.step(&step, checkov.output()).await?;
+    progress.note(&format!("checks of {what} that are not made, and why:"));
+    for (check, reason) in exceptions {
+        progress.note(&format!("  {check}: {reason}"));
+    }
     Ok(())
 }
 
