@@ -1,13 +1,14 @@
 //! The charts with helm itself, from a cluster without anything of KIDP: two installations and one `apply` give a database
-//! that answers; an upgrade and the way back do not touch it; neither does the removal of both releases, after which the
-//! same releases find it again.
+//! that answers; the replica that stands by takes over; an upgrade and the way back do not touch the database; neither does
+//! the removal of both releases, after which the same releases find it again.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -19,10 +20,11 @@ use kidp_e2e::fixtures::{database, wait_clean, wait_ready};
 use kidp_e2e::helm::{Helm, Release};
 use kidp_e2e::wait::{Seen, until};
 use kidp_e2e::{Error, pods, sql};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
 use serde::Deserialize as _;
+use serde_json::json;
 
 const APPS: &str = "kidp-e2e-charts";
 const OPERATOR: Release<'_> = Release {
@@ -143,6 +145,13 @@ impl Scene {
         )
     }
 
+    /// The pod that holds the operator's lease; empty for as long as none does.
+    async fn leader(&self) -> String {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), OPERATOR.namespace);
+        let lease = api.get("kidp-operator").await.unwrap();
+        lease.spec.and_then(|s| s.holder_identity).unwrap_or_default()
+    }
+
     async fn broker(&self) -> Broker {
         let api: Api<Broker> = Api::namespaced(self.client.clone(), OPERATOR.namespace);
         api.get("local").await.unwrap()
@@ -240,8 +249,55 @@ async fn two_releases_and_one_apply() {
     let made = "create table t(i int); insert into t values (42); select i from t";
     assert_eq!(scene.answer(made).await, "42");
 
+    Box::pin(another_takes_over(&scene)).await;
     Box::pin(an_upgrade_and_the_way_back(&scene)).await;
     Box::pin(removal_and_return(&scene)).await;
+}
+
+/// The replica that leads goes: in order, and gives its lease back; at once, and the other waits for it to run out.
+async fn another_takes_over(scene: &Scene) {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), OPERATOR.namespace);
+    let deployments: Api<Deployment> = Api::namespaced(scene.client.clone(), OPERATOR.namespace);
+    for (how, grace) in [("in order", None), ("at once", Some(0))] {
+        let both = until("two replicas", Duration::from_mins(1), async || {
+            let ready = deployments
+                .get(OPERATOR_NAME)
+                .await
+                .unwrap()
+                .status
+                .and_then(|s| s.ready_replicas);
+            Ok(if ready == Some(2) {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{ready:?} ready"))
+            })
+        });
+        scene.report(both.await).await;
+        let gone = scene.leader().await;
+        let params = DeleteParams {
+            grace_period_seconds: grace,
+            ..DeleteParams::default()
+        };
+        let began = Instant::now();
+        pods.delete(&gone, &params).await.unwrap();
+        let next = until("another replica to lead", Duration::from_mins(1), async || {
+            let leader = scene.leader().await;
+            Ok(if leader.is_empty() || leader == gone {
+                Seen::NotYet(leader)
+            } else {
+                Seen::Done(())
+            })
+        });
+        scene.report(next.await).await;
+        println!("taken over {how} in {:.1} s", began.elapsed().as_secs_f64());
+        // Who leads does the work.
+        let api: Api<Database> = Api::namespaced(scene.client.clone(), APPS);
+        let change =
+            json!({"spec": {"parameters": {"work_mem": if grace.is_none() { "8MB" } else { "16MB" }}}});
+        let (params, change) = (PatchParams::default(), Patch::Merge(change));
+        api.patch("orders", &params, &change).await.unwrap();
+        assert_eq!(scene.answer("select i from t").await, "42");
+    }
 }
 
 async fn an_upgrade_and_the_way_back(scene: &Scene) {

@@ -90,7 +90,7 @@ mod tests {
         let recording = Recording::start();
         let parent = TraceParent::of_generation("uid", 1);
         tracing::info!("before");
-        let outer = tracing::error_span!(target: span::TARGET, "outer", name = "orders");
+        let outer = tracing::error_span!(target: span::TARGET, "outer", deployment = "orders");
         let place = span::within(outer, Some(parent)).in_scope(|| {
             tracing::info!(answer = 42, "inside");
             // Of a library, and no part of the trace.
@@ -111,7 +111,7 @@ mod tests {
             (&42.into(), &"inside".into())
         );
         assert_eq!(
-            (&around["name"], &lines[1]["level"]),
+            (&around["deployment"], &lines[1]["level"]),
             (&"orders".into(), &"INFO".into())
         );
     }

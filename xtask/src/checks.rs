@@ -41,8 +41,9 @@ const ENGINE_IMAGES: [&str; 7] = [
 
 /// End-to-end tests that come before the addons.
 const FIRST: [&str; 3] = ["charts", "engines", "pods"];
-/// End-to-end tests whose operator serves every namespace, those of other tests too.
-const ALONE: [&str; 2] = ["admission", "tenancy"];
+/// End-to-end tests whose operator serves every namespace, those of other tests too, or that keep the machine busy by
+/// themselves.
+const ALONE: [&str; 5] = ["admission", "tenancy", "drift", "failover", "host"];
 
 /// Why the run ended early.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! Orphans: instances at a broker whose resources are gone.
 //!
-//! They come of a finalizer taken off by force, of the abandon annotation, or of a management cluster that was restored
-//! from an older backup. A broker tells who asked for each of its instances, so that only those are looked at that this
+//! They come of a finalizer taken off by force, of the abandon annotation, of a management cluster that was restored from
+//! an older backup, or of a deletion that the API server began before the finalizer was there and ended after the broker
+//! was asked. A broker tells who asked for each of its instances, so that only those are looked at that this
 //! operator made; two operators at one broker leave each other's alone.
 //!
 //! # Flow

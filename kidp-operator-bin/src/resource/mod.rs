@@ -119,12 +119,23 @@ async fn look<K: Served>(resource: Arc<K>, ctx: &Context) -> Result<Action, Erro
         None => match place::run(current.as_ref(), &owner, ctx)? {
             Ok(placement) => {
                 current = record(&current, &placement, ctx).await?;
+                if is_gone(current.as_ref(), ctx) {
+                    ctx.placements.forget(&ResourceKey::of(current.as_ref()));
+                    return Ok(Action::await_change());
+                }
                 provision::submit(current.as_ref(), &placement, &owner, ctx).await
             }
             Err(outcome) => outcome,
         },
     };
     settle(&current, &outcome, ctx).await
+}
+
+/// Whether a resource went while its first finalizer was written. The API server reads an object before it deletes it: one
+/// that had none then goes, whatever was written meanwhile, and nobody would remove what a broker made for it.
+fn is_gone<K: Served>(resource: &K, ctx: &Context) -> bool {
+    let known = K::store(&ctx.caches).get(&ObjectRef::from_obj(resource));
+    known.is_none_or(|known| known.uid() != resource.uid())
 }
 
 /// Writes a placement down, before anything is sent for it.
