@@ -374,6 +374,8 @@ async fn a_wrong_spec_is_explained_and_a_corrected_one_applies() {
     }
     assert_eq!(s.instances().await.len(), 0, "nothing is half-created");
 
+    // A status is seen here before its writer has the answer.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     s.platform.operator_api.reset();
     s.platform.broker_api.reset();
     tokio::time::sleep(Duration::from_secs(20)).await;

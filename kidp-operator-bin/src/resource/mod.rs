@@ -59,6 +59,7 @@ use thiserror::Error;
 use tracing::Instrument as _;
 
 use crate::backoff::{exponential, jitter};
+use crate::cache::Caches;
 use crate::context::Context;
 use crate::kind::{AnyResource, ResourceKey, Served};
 use crate::kube_io::{self, WriteError};
@@ -119,7 +120,7 @@ async fn look<K: Served>(resource: Arc<K>, ctx: &Context) -> Result<Action, Erro
         None => match place::run(current.as_ref(), &owner, ctx)? {
             Ok(placement) => {
                 current = record(&current, &placement, ctx).await?;
-                if is_gone(current.as_ref(), ctx) {
+                if is_gone(current.as_ref(), &ctx.caches) {
                     ctx.placements.forget(&ResourceKey::of(current.as_ref()));
                     return Ok(Action::await_change());
                 }
@@ -133,8 +134,8 @@ async fn look<K: Served>(resource: Arc<K>, ctx: &Context) -> Result<Action, Erro
 
 /// Whether a resource went while its first finalizer was written. The API server reads an object before it deletes it: one
 /// that had none then goes, whatever was written meanwhile, and nobody would remove what a broker made for it.
-fn is_gone<K: Served>(resource: &K, ctx: &Context) -> bool {
-    let known = K::store(&ctx.caches).get(&ObjectRef::from_obj(resource));
+fn is_gone<K: Served>(resource: &K, caches: &Caches) -> bool {
+    let known = K::store(caches).get(&ObjectRef::from_obj(resource));
     known.is_none_or(|known| known.uid() != resource.uid())
 }
 

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kidp_core::conditions::{READY, RECONCILING, STALLED, Statement, is_true};
-use kidp_core::crd::{BrokerPhase, PendingChanges, Phase, ResourceStatus, ServiceResource};
+use kidp_core::crd::{BrokerPhase, Database, PendingChanges, Phase, ResourceStatus, ServiceResource};
 use kidp_core::problem::Reason;
 use kidp_core::wire::DeploymentStatus;
 use proptest::prelude::*;
 
-use super::is_first_ready;
 use super::place::Placement;
 use super::plan::{Removal, Step, Wanted, plan_removal, plan_step};
 use super::status::{Outcome, Pace, deleting, next, unavailable};
 use super::validate::{Place, refusal};
+use super::{is_first_ready, is_gone};
+use crate::cache::caches;
 use crate::select::{Candidate, PlacementRequest, select_broker};
-use crate::testing::{answer, broker, cache, database, id_at_eu, message_queue};
+use crate::testing::{answer, broker, cache, database, fill, id_at_eu, message_queue};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -391,4 +392,20 @@ fn a_resource_is_usable_for_the_first_time_once() {
         is_first
     });
     assert_eq!(firsts, [false, true, false, false, false]);
+}
+
+#[test]
+fn a_resource_that_went_or_was_made_anew_is_gone() {
+    let placed = database("orders");
+    let knows = |known: Option<Database>| {
+        let (readers, mut writers) = caches();
+        fill(&mut writers.databases, known);
+        !is_gone(&placed, &readers)
+    };
+    let mut anew = placed.clone();
+    anew.metadata.uid = Some("another".to_owned());
+    assert_eq!(
+        [Some(placed.clone()), Some(anew), None].map(knows),
+        [true, false, false]
+    );
 }
