@@ -5,7 +5,6 @@
 //! clients: their type takes nothing else. How many instances there are, and what is left of their drift, is counted in
 //! the records at each scrape, so that it is right after a restart.
 
-mod list;
 mod records;
 mod routes;
 
@@ -13,34 +12,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use jiff::Timestamp;
 use kidp_core::crd::ServiceInstance;
 use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::Engine;
 use kidp_core::size::Size;
 use kidp_drift::Change;
+use kidp_telemetry::metrics::{Histograms, Labels, List, Named, seconds};
 use kube::runtime::reflector::Store;
-use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
-
-pub use list::Named;
 
 use crate::rate_limit::Limit;
 use crate::records::Taken;
-use list::List;
 use records::Instances;
-
-/// Names and values; both are constants of the program.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// Seconds that reconciles take: reads alone take some 10 ms, and the longest is [`RECONCILE_TIMEOUT`].
 ///
@@ -81,7 +67,6 @@ pub enum Action {
 /// The counters; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    build: Family<Labels<1>, Gauge>,
     requests: Histograms<2>,
     rate_limited: Family<Labels<1>, Counter>,
     provisions: Family<Labels<1>, Counter>,
@@ -98,10 +83,6 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let build = Family::<Labels<1>, Gauge>::default();
-        build
-            .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
-            .set(1);
         let (fights, rate_limited) = (
             Family::<Labels<1>, Counter>::default(),
             Family::<Labels<1>, Counter>::default(),
@@ -114,7 +95,6 @@ impl Default for Metrics {
             drop(rate_limited.get_or_create(&[("limit", limit.as_str())]));
         }
         Self {
-            build,
             requests: Family::new_with_constructor(|| Histogram::new(ANSWERS)),
             rate_limited,
             provisions: Family::default(),
@@ -129,11 +109,6 @@ impl Default for Metrics {
             records: Arc::default(),
         }
     }
-}
-
-/// Seconds between two moments, none where the second was before the first.
-fn seconds(from: Timestamp, to: Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64().max(0.0)
 }
 
 /// When somebody else made the change, where that is known.
@@ -236,8 +211,7 @@ impl Metrics {
 impl Metrics {
     /// Everything, for a broker of this name.
     fn list(&self, broker: &str) -> List {
-        let mut list = List::new();
-        list.add("build_info", "Always 1; its version", self.build.clone());
+        let mut list = List::new("kidp_broker", env!("CARGO_PKG_VERSION"));
         self.list_requests(&mut list);
         self.list_work(&mut list);
         self.list_callbacks(&mut list);
@@ -313,29 +287,18 @@ impl Metrics {
 
 /// Every metric that there is, whether something was counted yet or not.
 pub fn names() -> Vec<Named> {
-    Metrics::default().list("").names
+    Metrics::default().list("").into_names()
 }
 
 /// `GET /metrics` of a broker of this name.
 pub fn app(metrics: &Metrics, broker: &str) -> Router {
-    let registry = Arc::new(metrics.list(broker).registry);
-    Router::new().route("/metrics", get(scrape)).with_state(registry)
+    metrics.list(broker).app()
 }
 
 /// What a scrape of the counters would show.
 #[cfg(test)]
 pub(crate) fn shown(metrics: &Metrics) -> String {
-    let mut text = String::new();
-    prometheus_text::encode(&mut text, &metrics.list("eu").registry).unwrap();
-    text
-}
-
-async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
-    let mut text = String::new();
-    match prometheus_text::encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    metrics.list("eu").text().unwrap()
 }
 
 #[cfg(test)]

@@ -9,42 +9,28 @@
 //! ahead makes them too short, down to none.
 
 mod currency;
-mod list;
 mod news;
 mod objects;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use jiff::Timestamp;
 use kidp_core::crd::Phase;
 use kidp_core::instance::Engine;
 use kidp_core::size::Size;
+use kidp_telemetry::metrics::{Histograms, Labels, List, Named, seconds};
 use kube::Resource;
-use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
-
-pub use list::Named;
 
 use crate::cache::{Caches, caches};
 use crate::kind::ResourceKey;
-use list::List;
 use news::News;
 use objects::Objects;
-
-/// Names and values; both are constants of the program.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// Seconds of a look at one object: most write nothing and ask a broker at most once.
 const LOOKS: [f64; 13] = [
@@ -64,7 +50,6 @@ const WAITS: [f64; 12] = [
 /// The counters; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    build: Family<Labels<1>, Gauge>,
     leader: Gauge,
     reconciles: Histograms<2>,
     watch_errors: Family<Labels<1>, Counter>,
@@ -83,12 +68,7 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let build = Family::<Labels<1>, Gauge>::default();
-        build
-            .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
-            .set(1);
         Self {
-            build,
             leader: Gauge::default(),
             reconciles: Family::new_with_constructor(|| Histogram::new(LOOKS)),
             watch_errors: Family::default(),
@@ -105,11 +85,6 @@ impl Default for Metrics {
             news: News::default(),
         }
     }
-}
-
-/// Seconds between two moments, none where the second was before the first.
-fn seconds(from: Timestamp, to: Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64().max(0.0)
 }
 
 /// The kind as a label: a name of the program, not of an object. Those that are made up elsewhere are not told apart.
@@ -213,8 +188,7 @@ impl Metrics {
 /// What is registered, and under which names.
 impl Metrics {
     fn list(&self, caches: Caches) -> List {
-        let mut list = List::new();
-        list.add("build_info", "Always 1; its version", self.build.clone());
+        let mut list = List::new("kidp_operator", env!("CARGO_PKG_VERSION"));
         list.add("leader", "1 on the replica that leads", self.leader.clone());
         self.list_work(&mut list);
         self.list_exchanges(&mut list);
@@ -291,29 +265,18 @@ impl Metrics {
 
 /// Every metric that there is, whether something was counted yet or not.
 pub fn names() -> Vec<Named> {
-    Metrics::default().list(caches().0).names
+    Metrics::default().list(caches().0).into_names()
 }
 
 /// `GET /metrics`, with the objects of `caches`.
 pub fn app(metrics: &Metrics, caches: Caches) -> Router {
-    let registry = Arc::new(metrics.list(caches).registry);
-    Router::new().route("/metrics", get(scrape)).with_state(registry)
+    metrics.list(caches).app()
 }
 
 /// What a scrape of the counters would show.
 #[cfg(test)]
 pub(crate) fn shown(metrics: &Metrics) -> String {
-    let mut text = String::new();
-    prometheus_text::encode(&mut text, &metrics.list(caches().0).registry).unwrap();
-    text
-}
-
-async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
-    let mut text = String::new();
-    match prometheus_text::encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    metrics.list(caches().0).text().unwrap()
 }
 
 #[cfg(test)]

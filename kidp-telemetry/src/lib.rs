@@ -4,6 +4,7 @@ pub mod config;
 mod export;
 pub mod headers;
 mod lines;
+pub mod metrics;
 mod share;
 pub mod span;
 mod start;

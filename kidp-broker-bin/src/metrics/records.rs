@@ -5,18 +5,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use kidp_core::crd::ServiceInstance;
+use kidp_telemetry::metrics::{About, Labels, tell};
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Labels;
 use crate::{record, view};
-
-/// Name and help of a gauge.
-type About = (&'static str, &'static str);
 
 const INSTANCES: About = ("instances", "Instances, by engine and phase");
 const LEFT: About = ("drift_left", "Changes that are left and told at present");
@@ -82,10 +78,6 @@ impl Counts {
         self.outbox
             .inc_by(i64::try_from(status.outbox.len()).unwrap_or(i64::MAX));
     }
-}
-
-fn tell(encoder: &mut DescriptorEncoder<'_>, (name, help): About, gauge: &impl EncodeMetric) -> fmt::Result {
-    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 impl Collector for Instances {

@@ -3,17 +3,14 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
+use kidp_telemetry::metrics::{About, Labels, tell};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Labels, currency};
+use super::currency;
 use crate::cache::Caches;
-
-/// Name and help of a gauge.
-type About = (&'static str, &'static str);
 
 const RESOURCES: About = ("resources", "Databases, caches and message queues, by phase");
 const QUEUED: About = (
@@ -106,10 +103,6 @@ impl Objects {
         }
         (phases, orphans)
     }
-}
-
-fn tell(encoder: &mut DescriptorEncoder<'_>, (name, help): About, gauge: &impl EncodeMetric) -> fmt::Result {
-    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 impl Collector for Objects {

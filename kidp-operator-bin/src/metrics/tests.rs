@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_core::crd::{CostStatus, LocalRef};
 
+use prometheus_client::encoding::prometheus_text;
+
 use super::*;
 use crate::cache::{Writers, caches};
 use crate::testing::{broker, cache, database, fill};
