@@ -12,6 +12,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use crate::cluster::{connect, create_namespace, install_crds, purge};
 use crate::error::Doing;
 use crate::wait::{Seen, until};
 use crate::{Error, Result};
@@ -63,6 +64,17 @@ pub async fn create_team(client: &Client, namespace: &str) -> Result<()> {
         .await
         .doing("creating the team")?;
     Ok(())
+}
+
+/// A client of a cluster with the definitions, and in it an empty namespace with the team; what an earlier run left in
+/// namespaces whose names begin so is removed.
+pub async fn begin(namespace: &str) -> Result<Client> {
+    let client = connect().await?;
+    install_crds(&client).await?;
+    purge(&client, namespace).await?;
+    create_namespace(&client, namespace).await?;
+    create_team(&client, namespace).await?;
+    Ok(client)
 }
 
 /// Registers a broker for PostgreSQL that asks nobody who they are.

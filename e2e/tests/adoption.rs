@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kidp_core::conditions::STALLED;
 use kidp_core::crd::Database;
 use kidp_e2e::cli::{Said, kidp};
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{READY_LIMIT, create, create_team, database, wait_clean, wait_for, wait_ready};
+use kidp_e2e::cluster::delete_namespace;
+use kidp_e2e::fixtures::{READY_LIMIT, begin, create, database, wait_clean, wait_for, wait_ready};
 use kidp_e2e::host::Platform;
 use kidp_e2e::sql;
 use kidp_e2e::wait::{Seen, until};
@@ -104,11 +104,7 @@ async fn old(client: &Client) {
 }
 
 async fn start() -> Bench {
-    let client = connect().await.unwrap();
-    install_crds(&client).await.unwrap();
-    purge(&client, NAMESPACE).await.unwrap();
-    create_namespace(&client, NAMESPACE).await.unwrap();
-    create_team(&client, NAMESPACE).await.unwrap();
+    let client = begin(NAMESPACE).await.unwrap();
     old(&client).await;
     let platform = Platform::start(&client, &format!("{NAMESPACE}-broker"), NAMESPACE)
         .await

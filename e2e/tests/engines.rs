@@ -11,10 +11,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kidp_core::crd::{BrokerPhase, Cache, Database, MessageQueue, ServiceResource, Team, TeamStatus};
 use kidp_e2e::client::{base_of, run};
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{
-    cache, create, create_team, offer_every_engine, queue, resource, wait_clean, wait_ready,
-};
+use kidp_e2e::cluster::delete_namespace;
+use kidp_e2e::fixtures::{begin, cache, create, offer_every_engine, queue, resource, wait_clean, wait_ready};
 use kidp_e2e::host::Platform;
 use kidp_e2e::leaks;
 use kidp_e2e::wait::{Seen, until};
@@ -117,14 +115,10 @@ struct Life<K> {
 
 impl<K: ServiceResource> Life<K> {
     async fn start(usage: Usage, make: impl Fn(&str) -> kidp_e2e::Result<K>) -> Self {
-        let client = connect().await.unwrap();
-        install_crds(&client).await.unwrap();
         let sample = make("").unwrap();
         let kind = K::TYPE.as_str().to_lowercase();
         let namespace = format!("kidp-e2e-{kind}-{}", sample.engine());
-        purge(&client, &namespace).await.unwrap();
-        create_namespace(&client, &namespace).await.unwrap();
-        create_team(&client, &namespace).await.unwrap();
+        let client = begin(&namespace).await.unwrap();
         let broker = format!("{namespace}-broker");
         let platform = Platform::start(&client, &broker, &namespace).await.unwrap();
         offer_every_engine(&client, &broker, &broker).await.unwrap();

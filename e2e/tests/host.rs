@@ -10,10 +10,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kidp_core::crd::{BrokerPhase, Database, Phase, ServiceInstance};
 use kidp_core::names::base_name;
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{
-    create, create_team, database, leftovers, wait_clean, wait_for, wait_ready, wait_reason,
-};
+use kidp_e2e::cluster::delete_namespace;
+use kidp_e2e::fixtures::{begin, create, database, leftovers, wait_clean, wait_for, wait_ready, wait_reason};
 use kidp_e2e::host::Platform;
 use kidp_e2e::proxy::Side;
 use kidp_e2e::wait::{Seen, until};
@@ -31,12 +29,8 @@ struct Scenario {
 
 impl Scenario {
     async fn start(name: &str) -> Self {
-        let client = connect().await.unwrap();
-        install_crds(&client).await.unwrap();
         let namespace = format!("kidp-e2e-{name}");
-        purge(&client, &namespace).await.unwrap();
-        create_namespace(&client, &namespace).await.unwrap();
-        create_team(&client, &namespace).await.unwrap();
+        let client = begin(&namespace).await.unwrap();
         let platform = Platform::start(&client, &format!("{namespace}-broker"), &namespace)
             .await
             .unwrap();

@@ -3,9 +3,9 @@
 
 use kidp_core::conditions::PLACED;
 use kidp_core::crd::{BrokerPhase, Database, ResourceStatus, Tenant};
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
+use kidp_e2e::cluster::delete_namespace;
 use kidp_e2e::fixtures::{
-    change_broker, create, create_team, database, wait_clean, wait_for, wait_ready, wait_reason,
+    begin, change_broker, create, database, wait_clean, wait_for, wait_ready, wait_reason,
 };
 use kidp_e2e::host::Platform;
 use kidp_e2e::process::Process;
@@ -28,11 +28,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let client = connect().await.unwrap();
-        install_crds(&client).await.unwrap();
-        purge(&client, NAMESPACE).await.unwrap();
-        create_namespace(&client, NAMESPACE).await.unwrap();
-        create_team(&client, NAMESPACE).await.unwrap();
+        let client = begin(NAMESPACE).await.unwrap();
         let platform = Platform::start(&client, EAST, NAMESPACE).await.unwrap();
         let east = |priority: u32| json!({"region": "east", "priority": priority, "healthCheck": {"failureThreshold": 1}});
         change_broker(&client, EAST, EAST, east(300)).await.unwrap();

@@ -10,10 +10,8 @@ use kidp_core::group::TRACEPARENT_ANNOTATION;
 use kidp_core::trace::TraceParent;
 use kidp_core::wire::ProvisionRequest;
 use kidp_e2e::callbacks::{CallbackRelay, Manner};
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{
-    create, create_team, database, leftovers, wait_clean, wait_for, wait_ready, wait_reason,
-};
+use kidp_e2e::cluster::{connect, delete_namespace};
+use kidp_e2e::fixtures::{begin, create, database, leftovers, wait_clean, wait_for, wait_ready, wait_reason};
 use kidp_e2e::host::{Options, Platform};
 use kidp_e2e::process::binaries;
 use kidp_e2e::wait::{Seen, until};
@@ -29,12 +27,8 @@ struct Scene {
 
 impl Scene {
     async fn start(name: &str, options: Options) -> Self {
-        let client = connect().await.unwrap();
-        install_crds(&client).await.unwrap();
         let namespace = format!("kidp-e2e-{name}");
-        purge(&client, &namespace).await.unwrap();
-        create_namespace(&client, &namespace).await.unwrap();
-        create_team(&client, &namespace).await.unwrap();
+        let client = begin(&namespace).await.unwrap();
         let broker = format!("{namespace}-broker");
         let programs = binaries().unwrap();
         let platform = Platform::start_with(&client, &broker, &namespace, &programs, options).await;

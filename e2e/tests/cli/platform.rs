@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Service;
 use kidp_core::crd::{BrokerPhase, Database};
 use kidp_core::labels::TEAM;
 use kidp_e2e::cli::{Said, kidp, wait_cause};
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{create_team, wait_clean};
+use kidp_e2e::cluster::delete_namespace;
+use kidp_e2e::fixtures::{begin, wait_clean};
 use kidp_e2e::host::Platform;
 use kidp_e2e::leaks;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -162,11 +162,7 @@ async fn unplaced_and_unreachable(client: &Client, platform: &mut Platform) {
 
 #[tokio::test]
 async fn a_database_is_made_looked_at_and_used_by_the_command_line() {
-    let client = connect().await.unwrap();
-    install_crds(&client).await.unwrap();
-    purge(&client, NAMESPACE).await.unwrap();
-    create_namespace(&client, NAMESPACE).await.unwrap();
-    create_team(&client, NAMESPACE).await.unwrap();
+    let client = begin(NAMESPACE).await.unwrap();
     let mut platform = Platform::start(&client, BROKER, NAMESPACE).await.unwrap();
     made().await;
     connected(&client).await;

@@ -9,12 +9,11 @@
 mod mutations;
 mod subject;
 
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kidp_core::crd::{Cache, Database, MessageQueue, Phase, ServiceResource};
 use kidp_core::names::base_name;
-use kidp_e2e::cluster::{connect, create_namespace, delete_namespace, install_crds, purge};
-use kidp_e2e::fixtures::{create_team, offer_every_engine, wait_for, wait_gone, wait_ready};
+use kidp_e2e::cluster::delete_namespace;
+use kidp_e2e::fixtures::{begin, offer_every_engine, wait_for, wait_gone, wait_ready};
 use kidp_e2e::host::Platform;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -24,9 +23,6 @@ use mutations::Objects;
 use subject::{AUTHOR, Bench};
 
 const NAMESPACE: &str = "kidp-e2e-drift";
-/// Instances that are changed at the same time.
-const AT_ONCE: usize = 3;
-
 /// Takes an instance through the table, and gives its lines.
 async fn lines<K: ServiceResource>(bench: &Bench, engine: &str, version: &str, policy: &str) -> Vec<String> {
     let subject = bench.make::<K>(engine, version, policy).await;
@@ -57,11 +53,7 @@ async fn lines<K: ServiceResource>(bench: &Bench, engine: &str, version: &str, p
 
 #[tokio::test]
 async fn what_is_changed_by_hand_is_found_told_and_treated_by_its_policy() {
-    let client = connect().await.unwrap();
-    install_crds(&client).await.unwrap();
-    purge(&client, NAMESPACE).await.unwrap();
-    create_namespace(&client, NAMESPACE).await.unwrap();
-    create_team(&client, NAMESPACE).await.unwrap();
+    let client = begin(NAMESPACE).await.unwrap();
     let broker = format!("{NAMESPACE}-broker");
     let platform = Platform::start(&client, &broker, NAMESPACE).await.unwrap();
     offer_every_engine(&client, &broker, &broker).await.unwrap();
@@ -79,7 +71,7 @@ async fn what_is_changed_by_hand_is_found_told_and_treated_by_its_policy() {
         Box::pin(lines::<Database>(bench, "postgresql", "15", "remediate")),
         Box::pin(lines::<Cache>(bench, "redis", "7", "remediate")),
     ];
-    let tables: Vec<_> = futures::stream::iter(tables).buffered(AT_ONCE).collect().await;
+    let tables = futures::future::join_all(tables).await;
     println!(
         "\n{:<12} {:<28} {:<10} {:>8}  {:<9} {:<13} restarted",
         "engine", "mutation", "policy", "found", "done", "author"
