@@ -88,12 +88,22 @@ pub async fn load(
     profile: Profile,
     progress: &Progress,
 ) -> Result<(), PlatformError> {
-    let folder = progress
+    progress
         .step("building operator and broker", build(profile))
         .await?;
+    import(cluster, profile, progress).await
+}
+
+/// On the devcluster, packs each as an image, as it was built last, and imports it.
+pub async fn import(
+    cluster: &ClusterHandle,
+    profile: Profile,
+    progress: &Progress,
+) -> Result<(), PlatformError> {
     if !cluster.is_devcluster() {
         return Ok(());
     }
+    let folder = binaries(profile);
     let layout = Layout::from_env();
     let out = layout.cache.join("images");
     std::fs::create_dir_all(&out).map_err(|source| PlatformError::Folder {

@@ -1,4 +1,4 @@
-//! The test programs: built once, all with the same features, then run as they are. `cargo test` with and without the
+//! The programs and their tests: built once, all with the same features, then run as they are. `cargo test` with and without the
 //! tests that need a cluster, or for one package, would build the large libraries again each time, since their features
 //! are others.
 
@@ -29,7 +29,7 @@ pub struct Program {
     pub cluster: bool,
 }
 
-/// Builds all of them, and says where they are.
+/// Builds all of them, and says where the tests are.
 pub async fn build() -> Result<Vec<Program>, ProcessError> {
     let cargo = || {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -46,7 +46,7 @@ pub async fn build() -> Result<Vec<Program>, ProcessError> {
         .output();
     let metadata: Value = serde_json::from_str(&metadata.await?).unwrap_or_default();
     let built = cargo()
-        .args(["test", "--locked", "--workspace", "--tests", "--no-run"])
+        .args(["build", "--locked", "--workspace", "--bins", "--tests"])
         .args(["--features", FEATURES, "--message-format=json"])
         .reports()
         .output();

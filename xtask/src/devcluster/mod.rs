@@ -187,7 +187,7 @@ pub fn kubectl(layout: &Layout) -> Result<PathBuf, Error> {
 }
 
 /// This program, or the `xtask` that was built beside the test that runs now.
-fn xtask_binary() -> Result<PathBuf, Error> {
+pub(crate) fn xtask_binary() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(Error::io("/proc/self/exe"))?;
     if own.file_stem().is_some_and(|name| name == "xtask") {
         return Ok(own);
