@@ -8,6 +8,8 @@
 #[path = "support/bench.rs"]
 mod bench;
 
+use std::cell::Cell;
+
 use bench::{Bench, eventually};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kidp_core::instance::DeletionPolicy;
@@ -97,19 +99,29 @@ impl FullDisk {
         self.bench.client(IMAGE, UID, &script).await.trim().to_owned()
     }
 
-    /// Whether the pod's container ended, or is started over and over.
-    async fn is_down(&self) -> bool {
-        let pod = self
-            .bench
-            .api::<Pod>()
-            .get_opt("orders-postgresql-0")
-            .await
-            .unwrap();
-        let statuses = pod
-            .and_then(|pod| pod.status)
-            .and_then(|status| status.container_statuses);
-        let container = statuses.unwrap_or_default().into_iter().next();
-        container.is_some_and(|container| !container.ready && container.restart_count > 0)
+    /// Restarts the pod until it is down. What a server frees as it ends, the next one may have before the hog does.
+    async fn bring_down(&self) {
+        for _ in 0..10 {
+            self.bench.restart(0).await;
+            let seen = Cell::new(None);
+            eventually("down, or up again", || async {
+                seen.set(self.is_down().await);
+                seen.get().is_some()
+            })
+            .await;
+            if seen.get() == Some(true) {
+                return;
+            }
+        }
+        panic!("the server started every time, though there is no room");
+    }
+
+    /// Whether the pod's container ended, or is started over and over; nothing is known before it has started.
+    async fn is_down(&self) -> Option<bool> {
+        let pods = self.bench.api::<Pod>();
+        let pod = pods.get_opt("orders-postgresql-0").await.unwrap()?;
+        let container = pod.status?.container_statuses?.into_iter().next()?;
+        (container.ready || container.restart_count > 0).then_some(!container.ready)
     }
 }
 
@@ -131,8 +143,7 @@ async fn a_full_disk_grows_though_the_pod_is_down_and_the_data_is_there() {
         disk.class
     );
     disk.hog().await;
-    disk.bench.restart(0).await;
-    eventually("down", || disk.is_down()).await;
+    disk.bring_down().await;
     disk.release().await;
     assert_ne!(disk.bench.readiness(&small).await, Readiness::Ready);
 
