@@ -113,6 +113,11 @@ impl Platform {
         format!("http://127.0.0.1:{}", self.ports.broker)
     }
 
+    /// Host and port of the operator's probes and metrics.
+    pub fn operator_metrics(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.health)
+    }
+
     /// URL of the operator's callback receiver.
     pub fn callback_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1/callback", self.ports.callback)

@@ -18,7 +18,9 @@ use kidp_core::group::BROKER_FIELD_MANAGER;
 use kidp_core::instance::Engine;
 use kidp_core::size::Size;
 use kidp_drift::Change;
-use kidp_telemetry::metrics::{Histograms, Labels, List, Named, seconds};
+#[cfg(test)]
+use kidp_telemetry::metrics::Form;
+use kidp_telemetry::metrics::{Histograms, Labels, List, Named, Traced, TracedHistograms, seconds};
 use kube::runtime::reflector::Store;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,17 +69,17 @@ pub enum Action {
 /// The counters; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    requests: Histograms<2>,
+    requests: TracedHistograms<2>,
     rate_limited: Family<Labels<1>, Counter>,
     provisions: Family<Labels<1>, Counter>,
-    reconciles: Histograms<2>,
+    reconciles: TracedHistograms<2>,
     watch_errors: Counter,
-    time_to_ready: Histograms<2>,
+    time_to_ready: TracedHistograms<2>,
     drift: Family<Labels<3>, Counter>,
     drift_detection: Histograms<1>,
     fights: Family<Labels<1>, Counter>,
     callbacks: Family<Labels<1>, Counter>,
-    callback_latency: Histogram,
+    callback_latency: Traced,
     records: Arc<OnceLock<Store<ServiceInstance>>>,
 }
 
@@ -95,17 +97,17 @@ impl Default for Metrics {
             drop(rate_limited.get_or_create(&[("limit", limit.as_str())]));
         }
         Self {
-            requests: Family::new_with_constructor(|| Histogram::new(ANSWERS)),
+            requests: Family::new_with_constructor(|| Traced::new(ANSWERS)),
             rate_limited,
             provisions: Family::default(),
-            reconciles: Family::new_with_constructor(|| Histogram::new(LOOKS)),
+            reconciles: Family::new_with_constructor(|| Traced::new(LOOKS)),
             watch_errors: Counter::default(),
-            time_to_ready: Family::new_with_constructor(|| Histogram::new(WAITS)),
+            time_to_ready: Family::new_with_constructor(|| Traced::new(WAITS)),
             drift: Family::default(),
             drift_detection: Family::new_with_constructor(|| Histogram::new(FINDS)),
             fights,
             callbacks: Family::default(),
-            callback_latency: Histogram::new(NEWS),
+            callback_latency: Traced::new(NEWS),
             records: Arc::default(),
         }
     }
@@ -295,10 +297,10 @@ pub fn app(metrics: &Metrics, broker: &str) -> Router {
     metrics.list(broker).app()
 }
 
-/// What a scrape of the counters would show.
+/// What a scrape of the counters would show that asks for exemplars.
 #[cfg(test)]
 pub(crate) fn shown(metrics: &Metrics) -> String {
-    metrics.list("eu").text().unwrap()
+    metrics.list("eu").text(Form::OpenMetrics).unwrap()
 }
 
 #[cfg(test)]

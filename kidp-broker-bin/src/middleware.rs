@@ -42,8 +42,8 @@ pub async fn observe(State(broker): State<Arc<Broker>>, mut request: Request, ne
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = response.status();
     let route = route.as_ref().map(MatchedPath::as_str);
-    broker.metrics.answered(route, status.as_u16(), took);
     span.in_scope(|| {
+        broker.metrics.answered(route, status.as_u16(), took);
         if status.is_server_error() {
             tracing::warn!(%method, path, status = status.as_u16(), ms, "answered");
         } else {

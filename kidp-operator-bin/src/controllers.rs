@@ -5,7 +5,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
@@ -148,14 +147,14 @@ pub fn start_controllers(
     let brokers = (c.brokers.clone(), receivers.brokers, plain, stop.clone());
     tasks.spawn(run(
         brokers,
-        broker::reconcile,
+        |broker, ctx| measured(broker::reconcile, broker, ctx),
         write_error_policy,
         Arc::clone(ctx),
     ));
     let teams = (c.teams.clone(), receivers.teams, debounced.clone(), stop.clone());
     tasks.spawn(run(
         teams,
-        tenancy::team::reconcile,
+        |team, ctx| measured(tenancy::team::reconcile, team, ctx),
         write_error_policy,
         Arc::clone(ctx),
     ));
@@ -167,7 +166,7 @@ pub fn start_controllers(
     );
     tasks.spawn(run(
         tenants,
-        tenancy::reconcile::<Tenant>,
+        |tenant, ctx| measured(tenancy::reconcile::<Tenant>, tenant, ctx),
         write_error_policy,
         Arc::clone(ctx),
     ));
@@ -179,7 +178,7 @@ pub fn start_controllers(
     );
     tasks.spawn(run(
         applications,
-        tenancy::reconcile::<Application>,
+        |application, ctx| measured(tenancy::reconcile::<Application>, application, ctx),
         write_error_policy,
         Arc::clone(ctx),
     ));
@@ -202,6 +201,21 @@ fn serve<K: Served>(
     ));
 }
 
+/// A look at an object of a kind that has no traces, measured. One at a service is measured in its trace, see
+/// [`resource::reconcile`].
+async fn measured<K, F, E>(
+    reconcile: impl FnOnce(Arc<K>, Arc<Context>) -> F,
+    object: Arc<K>,
+    ctx: Arc<Context>,
+) -> Result<Action, E>
+where
+    K: Resource<DynamicType = ()>,
+    F: Future<Output = Result<Action, E>>,
+{
+    let metrics = ctx.metrics.clone();
+    metrics.measured(kind_word::<K>(), reconcile(object, ctx)).await
+}
+
 type Feed<K> = (Store<K>, mpsc::Receiver<ObjectRef<K>>, Config, CancellationToken);
 
 async fn run<K, F, E>(
@@ -219,17 +233,7 @@ async fn run<K, F, E>(
         Some((Ok::<_, std::convert::Infallible>(key), queue))
     });
     let queue = queue.take_until(stop.cancelled_owned());
-    let kind = kind_word::<K>();
-    let reconcile = move |object, ctx: Arc<Context>| {
-        let (began, metrics) = (Instant::now(), ctx.metrics.clone());
-        let reconcile = reconcile(object, ctx);
-        Box::pin(async move {
-            let done = reconcile.await;
-            let outcome = if done.is_ok() { "ok" } else { "error" };
-            metrics.reconciled(kind, outcome, began.elapsed());
-            done
-        })
-    };
+    let reconcile = move |object, ctx| Box::pin(reconcile(object, ctx));
     let error_policy = move |object: Arc<K>, error: &E, ctx: Arc<Context>| error_policy(&object, error, &ctx);
     let results = applier(reconcile, error_policy, ctx, store, queue, config);
     let mut results = std::pin::pin!(results);

@@ -13,14 +13,16 @@ mod news;
 mod objects;
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use jiff::Timestamp;
 use kidp_core::crd::Phase;
 use kidp_core::instance::Engine;
 use kidp_core::size::Size;
-use kidp_telemetry::metrics::{Histograms, Labels, List, Named, seconds};
+#[cfg(test)]
+use kidp_telemetry::metrics::Form;
+use kidp_telemetry::metrics::{Histograms, Labels, List, Named, Traced, TracedHistograms, seconds};
 use kube::Resource;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -51,16 +53,16 @@ const WAITS: [f64; 12] = [
 #[derive(Clone, Debug)]
 pub struct Metrics {
     leader: Gauge,
-    reconciles: Histograms<2>,
+    reconciles: TracedHistograms<2>,
     watch_errors: Family<Labels<1>, Counter>,
     transitions: Family<Labels<2>, Counter>,
-    time_to_ready: Histograms<2>,
+    time_to_ready: TracedHistograms<2>,
     selections: Family<Labels<2>, Counter>,
-    queue_wait: Histograms<1>,
+    queue_wait: TracedHistograms<1>,
     callbacks: Family<Labels<1>, Counter>,
-    callback_latency: Histogram,
-    status_latency: Histograms<1>,
-    broker_requests: Histograms<2>,
+    callback_latency: Traced,
+    status_latency: TracedHistograms<1>,
+    broker_requests: TracedHistograms<2>,
     broker_checks: Family<Labels<1>, Counter>,
     admissions: Histograms<2>,
     news: News,
@@ -70,16 +72,16 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             leader: Gauge::default(),
-            reconciles: Family::new_with_constructor(|| Histogram::new(LOOKS)),
+            reconciles: Family::new_with_constructor(|| Traced::new(LOOKS)),
             watch_errors: Family::default(),
             transitions: Family::default(),
-            time_to_ready: Family::new_with_constructor(|| Histogram::new(WAITS)),
+            time_to_ready: Family::new_with_constructor(|| Traced::new(WAITS)),
             selections: Family::default(),
-            queue_wait: Family::new_with_constructor(|| Histogram::new(WAITS)),
+            queue_wait: Family::new_with_constructor(|| Traced::new(WAITS)),
             callbacks: Family::default(),
-            callback_latency: Histogram::new(NEWS),
-            status_latency: Family::new_with_constructor(|| Histogram::new(NEWS)),
-            broker_requests: Family::new_with_constructor(|| Histogram::new(EXCHANGES)),
+            callback_latency: Traced::new(NEWS),
+            status_latency: Family::new_with_constructor(|| Traced::new(NEWS)),
+            broker_requests: Family::new_with_constructor(|| Traced::new(EXCHANGES)),
             broker_checks: Family::default(),
             admissions: Family::new_with_constructor(|| Histogram::new(EXCHANGES)),
             news: News::default(),
@@ -101,8 +103,20 @@ impl Metrics {
         self.leader.set(does.into());
     }
 
-    /// Notes how long a reconcile of an object of a kind took.
-    pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+    /// Waits for a look at an object of a kind, and notes how long it took and how it ended.
+    pub async fn measured<T, E>(
+        &self,
+        kind: &'static str,
+        look: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let done = look.await;
+        let outcome = if done.is_ok() { "ok" } else { "error" };
+        self.reconciled(kind, outcome, began.elapsed());
+        done
+    }
+
+    fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         let labels = [("kind", kind), ("outcome", outcome)];
         self.reconciles.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -273,10 +287,10 @@ pub fn app(metrics: &Metrics, caches: Caches) -> Router {
     metrics.list(caches).app()
 }
 
-/// What a scrape of the counters would show.
+/// What a scrape of the counters would show that asks for exemplars.
 #[cfg(test)]
 pub(crate) fn shown(metrics: &Metrics) -> String {
-    metrics.list(caches().0).text().unwrap()
+    metrics.list(caches().0).text(Form::OpenMetrics).unwrap()
 }
 
 #[cfg(test)]

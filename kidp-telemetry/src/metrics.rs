@@ -1,27 +1,38 @@
 //! What a program counts, for Prometheus: a registry that knows what is in it, and `GET /metrics`. A scrape does not know: a
 //! family of which nothing was counted yet is not shown, and rules and documents speak of it all the same.
+//!
+//! What is [`Traced`] names, for each bucket, the trace of its latest observation: an exemplar. Only the OpenMetrics form has
+//! a place for it, so that a scrape is answered in the form that it asks for.
+
+mod form;
+mod traced;
 
 use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
+pub use form::Form;
+pub use traced::Traced;
+
 /// Names and values; both are constants of the program.
 pub type Labels<const N: usize> = [(&'static str, &'static str); N];
 /// Histograms by labels.
 pub type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+/// Histograms by labels whose observations name their traces.
+pub type TracedHistograms<const N: usize> = Family<Labels<N>, Traced, fn() -> Traced>;
 
 /// A metric that there is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,14 +96,12 @@ impl List {
         self.names
     }
 
-    /// What a scrape shows.
+    /// What a scrape shows that asks for this form.
     ///
     /// # Errors
     /// A collector cannot say what it has.
-    pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.registry)?;
-        Ok(text)
+    pub fn text(&self, form: Form) -> Result<String, fmt::Error> {
+        form.text(&self.registry)
     }
 
     /// `GET /metrics`.
@@ -103,9 +112,10 @@ impl List {
     }
 }
 
-async fn scrape(State(list): State<Arc<List>>) -> Response {
-    match list.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
+async fn scrape(State(list): State<Arc<List>>, headers: HeaderMap) -> Response {
+    let form = Form::asked_for(&headers);
+    match list.text(form) {
+        Ok(text) => ([(header::CONTENT_TYPE, form.content_type())], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -9,8 +9,9 @@ use std::num::{NonZeroU64, NonZeroU128};
 use kidp_core::trace::TraceParent;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
-use tracing::Span;
+use tracing::{Span, Subscriber, dispatcher};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Layer;
 
 /// Target of spans that are part of a trace.
 pub const TARGET: &str = "kidp_trace";
@@ -47,6 +48,20 @@ pub(crate) fn remote(parent: TraceParent) -> SpanContext {
 pub fn current() -> Option<TraceParent> {
     // Entering such a span makes it OpenTelemetry's current one, too.
     Context::map_current(|context| place(context.span().span_context()))
+}
+
+/// Part of what takes spans: whether a collector gets them. It takes nothing itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent(pub(crate) bool);
+
+impl<S: Subscriber> Layer<S> for Sent {}
+
+/// The same as [`current`], where a collector gets what is recorded of the trace. Without a collector spans are made, too,
+/// for the log lines and for others, who may have one.
+pub fn sent() -> Option<TraceParent> {
+    let at = current().filter(|at| at.is_sampled())?;
+    let is_sent = |taker: &dispatcher::Dispatch| taker.downcast_ref::<Sent>().is_some_and(|sent| sent.0);
+    dispatcher::get_default(is_sent).then_some(at)
 }
 
 /// The place of a span; `None` for what is no span.

@@ -19,7 +19,7 @@ use crate::config::TelemetryConfig;
 use crate::export::{self, ExportError};
 use crate::lines;
 use crate::share::Share;
-use crate::span::TARGET;
+use crate::span::{Sent, TARGET};
 
 /// Longest that spans are still being sent at the end.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -62,7 +62,8 @@ pub fn start(settings: &Settings<'_>) -> Result<Telemetry, StartError> {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
-    let subscriber = subscriber(settings, &provider, filter, std::io::stderr);
+    let sent = Sent(settings.config.otlp_endpoint.is_some());
+    let subscriber = subscriber(settings, (&provider, sent), filter, std::io::stderr);
     if subscriber.try_init().is_err() {
         tracing::debug!("logging was started before");
     }
@@ -102,7 +103,7 @@ fn provider(settings: &Settings<'_>) -> Result<SdkTracerProvider, StartError> {
 /// What takes spans and lines. They are filtered apart: `filter` is for lines, and of spans all of the target are taken.
 pub(crate) fn subscriber<W>(
     settings: &Settings<'_>,
-    provider: &SdkTracerProvider,
+    (provider, sent): (&SdkTracerProvider, Sent),
     filter: EnvFilter,
     writer: W,
 ) -> impl Subscriber + Send + Sync + 'static + use<W>
@@ -116,7 +117,9 @@ where
         .with_threads(false)
         .with_filter(ours.with_max_level_hint(LevelFilter::from_level(Level::ERROR)));
     let lines = lines::layer(settings.config.log_format, filter, writer);
-    Registry::default().with(spans).with(lines)
+    // Filtered, too, so that nothing is taken for its sake.
+    let sent = sent.with_filter(LevelFilter::OFF);
+    Registry::default().with(spans).with(lines).with(sent)
 }
 
 impl Telemetry {

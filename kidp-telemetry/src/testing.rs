@@ -1,5 +1,6 @@
 //! For tests: what is traced and logged in a thread.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +14,18 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::lines;
 use crate::share::Share;
-use crate::span;
+use crate::span::{self, Sent};
 use crate::start::{Settings, subscriber};
+
+/// The traces that a scrape names in the samples whose names and labels have all of `parts` in them.
+pub fn exemplars(scrape: &str, parts: &[&str]) -> BTreeSet<String> {
+    let samples = scrape
+        .lines()
+        .filter_map(|line| line.split_once(" # {trace_id=\""));
+    let meant = samples.filter(|(sample, _)| parts.iter().all(|part| sample.contains(part)));
+    let traces = meant.filter_map(|(_, exemplar)| exemplar.split('"').next());
+    traces.map(ToOwned::to_owned).collect()
+}
 
 /// A span that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +52,17 @@ impl Recording {
         Self::of("info")
     }
 
+    /// Begins as where no collector is configured.
+    pub fn unsent() -> Self {
+        Self::begin("info", Sent(false))
+    }
+
     /// Begins with the lines that this filter lets through.
     pub fn of(log: &str) -> Self {
+        Self::begin(log, Sent(true))
+    }
+
+    fn begin(log: &str, sent: Sent) -> Self {
         let config = TelemetryConfig {
             log_format: LogFormat::Json,
             log: log.to_owned(),
@@ -64,7 +84,7 @@ impl Recording {
             .build();
         let writer = written.clone();
         let filter = EnvFilter::new(lines::directives(log, settings.always));
-        let subscriber = subscriber(&settings, &provider, filter, move || writer.clone());
+        let subscriber = subscriber(&settings, (&provider, sent), filter, move || writer.clone());
         Self {
             spans,
             lines: written,

@@ -74,6 +74,9 @@ pub enum Command {
         /// Only these (folders' names in `devcluster/images`).
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
+        /// Operator and broker instead, compiled for release and held to a size, into `target/images`.
+        #[arg(long, conflicts_with = "only")]
+        release: bool,
     },
     /// Answers claims of the class `kidp-dev`; started by `devcluster up`.
     #[command(hide = true)]

@@ -31,4 +31,5 @@ pub mod rights;
 pub mod scan;
 pub mod schemathesis;
 pub mod semver;
+pub mod shipped;
 pub mod tools;

@@ -8,7 +8,7 @@ use xtask::paths::Layout;
 use xtask::progress::Progress;
 use xtask::{
     bench, book, chaos, charts, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images,
-    instructions, load, monitoring, openapi, perf, rights, scan, schemathesis, semver,
+    instructions, load, monitoring, openapi, perf, rights, scan, schemathesis, semver, shipped,
 };
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -104,7 +104,12 @@ async fn run(command: Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Command::Devcluster { action } => devcluster(action, &layout).await,
-        Command::Images { only } => build_images(&layout, &only).await,
+        Command::Images { release: true, .. } => {
+            let made = shipped::run(&Progress::default()).await?;
+            made.iter().for_each(|image| println!("{}", image.line()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Images { only, .. } => build_images(&layout, &only).await,
         Command::StorageProvisioner { kubeconfig, volumes } => {
             tracing_subscriber::fmt().with_ansi(false).init();
             devcluster::storage::run(&kubeconfig, volumes).await?;

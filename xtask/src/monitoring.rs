@@ -1,6 +1,6 @@
 //! `cargo xtask monitoring`: rules and dashboards in `deploy/monitoring`, held to what Prometheus and the programs make of them.
 //!
-//! `promtool`, of the version in `devcluster/promtool/go.mod`, reads the rules and runs the tests of every alert. It reads the
+//! `promtool`, of the version in `devcluster/prometheus/go.mod`, reads the rules and runs the tests of every alert. It reads the
 //! expressions of the dashboards too, as rules of a file that is thrown away. A test of the operator's package asks both
 //! programs whether they have every metric that is named, and the runbook whether it knows every alert.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::devcluster::{self, PROMTOOL};
+use crate::devcluster;
 use crate::paths::{Layout, checkout};
 use crate::process::{Cmd, ProcessError};
 use crate::progress::Progress;
@@ -98,7 +98,9 @@ pub async fn run(options: &Options, progress: &Progress) -> Result<(), Monitorin
             progress.note(&format!("written: {}", path.display()));
         }
     }
-    promtool(progress).await?;
+    let layout = Layout::from_env();
+    let built = progress.step("promtool", devcluster::prometheus(&layout));
+    promtool(&built.await?.join("promtool"), progress).await?;
     let test = Cmd::new("cargo")
         .args([
             "test",
@@ -117,13 +119,10 @@ pub async fn run(options: &Options, progress: &Progress) -> Result<(), Monitorin
     Ok(())
 }
 
-/// What `promtool` says of rules, of their tests and of the dashboards' expressions.
-pub async fn promtool(progress: &Progress) -> Result<(), MonitoringError> {
-    let layout = Layout::from_env();
-    let built = devcluster::build_module(&layout, PROMTOOL);
-    let program = progress.step("promtool", built).await?.join("promtool");
+/// What `program`, which is `promtool`, says of rules, of their tests and of the dashboards' expressions.
+pub async fn promtool(program: &Path, progress: &Progress) -> Result<(), MonitoringError> {
     let promtool = |arguments: &[&str], files: Vec<PathBuf>| {
-        let command = Cmd::new(&program).args(arguments.iter().copied()).args(files);
+        let command = Cmd::new(program).args(arguments.iter().copied()).args(files);
         command.dir(folder()).reports().timeout(LIMIT).output()
     };
     let files = |of: &str| PARTS.map(|(part, _)| folder().join(of).join(format!("{part}.yaml")));

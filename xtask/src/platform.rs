@@ -1,6 +1,6 @@
-//! Builds operator and broker and puts their images on the devcluster, for the demo and the tests.
+//! Builds operator and broker, packs them as images, and puts these on the devcluster, for the demo and the tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::devcluster::ClusterHandle;
@@ -38,7 +38,8 @@ pub enum Profile {
 }
 
 const BUILD_LIMIT: Duration = Duration::from_mins(40);
-const PROGRAMS: [&str; 2] = ["kidp-operator", "kidp-broker"];
+/// What is packed.
+pub const PROGRAMS: [&str; 2] = ["kidp-operator", "kidp-broker"];
 
 /// The folder that cargo puts the programs of a profile in.
 pub fn binaries(profile: Profile) -> PathBuf {
@@ -82,6 +83,15 @@ fn certificates() -> Vec<(PathBuf, String)> {
     found.into_iter().collect()
 }
 
+/// Packs a program as an image with this tag, into a folder, which is made if it is not there.
+pub async fn pack(tag: &str, program: &Path, folder: &Path) -> Result<PathBuf, PlatformError> {
+    std::fs::create_dir_all(folder).map_err(|source| PlatformError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(images::pack_binary(tag, program, &certificates(), folder).await?)
+}
+
 /// Compiles both, and on the devcluster packs each as an image and imports it.
 pub async fn load(
     cluster: &ClusterHandle,
@@ -106,15 +116,11 @@ pub async fn import(
     let folder = binaries(profile);
     let layout = Layout::from_env();
     let out = layout.cache.join("images");
-    std::fs::create_dir_all(&out).map_err(|source| PlatformError::Folder {
-        path: out.clone(),
-        source,
-    })?;
     for program in PROGRAMS {
         let pack = async {
             let tag = format!("localhost/{program}:dev");
-            let archive = images::pack_binary(&tag, &folder.join(program), &certificates(), &out).await?;
-            images::import(&archive).await
+            let archive = pack(&tag, &folder.join(program), &out).await?;
+            Ok::<_, PlatformError>(images::import(&archive).await?)
         };
         progress
             .step(&format!("packing and importing {program}"), pack)

@@ -256,13 +256,12 @@ pub async fn reconcile(
             converge(&record, &context).await
         }
     };
-    let began = Instant::now();
-    let done = tokio::time::timeout(RECONCILE_TIMEOUT, work.instrument(span_of(&record))).await;
+    let (began, span) = (Instant::now(), span_of(&record));
+    let done = tokio::time::timeout(RECONCILE_TIMEOUT, work.instrument(span.clone())).await;
     let done = done.unwrap_or(Err(ReconcileError::Timeout));
     let outcome = done.as_ref().map_or_else(ReconcileError::outcome, |_| "ok");
-    context
-        .metrics
-        .reconciled(operation(&record), outcome, began.elapsed());
+    let (metrics, took) = (&context.metrics, began.elapsed());
+    span.in_scope(|| metrics.reconciled(operation(&record), outcome, took));
     let action = done?;
     context.memory.succeeded(&key(&record));
     Ok(action)

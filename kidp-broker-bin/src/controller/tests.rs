@@ -4,7 +4,7 @@ use kidp_callback::SigningKey;
 use kidp_core::crd::ServiceInstanceStatus;
 use kidp_core::group::SERVICE_INSTANCE_FINALIZER;
 use kidp_provisioners::ClusterFeatures;
-use kidp_telemetry::testing::Recording;
+use kidp_telemetry::testing::{Recording, exemplars};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 
@@ -160,6 +160,27 @@ fn a_reconcile_is_in_the_trace_of_its_request_and_recorded_until_that_is_served(
         !place_of(&quiet).0.is_sampled(),
         "what the caller does not record"
     );
+}
+
+#[tokio::test]
+async fn the_time_of_a_reconcile_names_the_trace_of_its_request() {
+    let recording = Recording::start();
+    let objects = ObjectStore::default();
+    let context = context(&objects);
+    let request = TraceParent::of_generation("somebody's", 7);
+    let record = record::traced(recorded(&objects).await, Some(request));
+    // Removed, so that the engine, which panics, is not asked to build.
+    let tombstones = Tombstones::new(objects.client(), "kidp");
+    tombstones.set(&record.spec.deployment_id).await.unwrap();
+    reconcile(Arc::new(record), context.clone()).await.unwrap();
+    let spans = recording.spans();
+    assert_eq!(spans[0].at.trace_id(), request.trace_id(), "{spans:?}");
+    let shown = crate::metrics::shown(&context.metrics);
+    let named = exemplars(
+        &shown,
+        &["reconcile_duration_seconds_bucket", r#"operation="apply""#],
+    );
+    assert_eq!(named, [format!("{:032x}", request.trace_id())].into());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The client against a mock server: what each answer is taken for.
 
 use super::*;
-use kidp_telemetry::testing::Recording;
+use kidp_telemetry::testing::{Recording, exemplars};
 use tracing::Instrument as _;
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -225,6 +225,12 @@ async fn every_request_says_which_trace_it_belongs_to() {
         (Some(spans[0].at), root.span_id().get())
     );
     assert_eq!(spans[0].at.trace_id(), root.trace_id());
+    // Of the four exchanges one was made in a trace that is sent; they are noted by route.
+    let shown = crate::metrics::shown(&traced.metrics);
+    let named = |route| exemplars(&shown, &["broker_request_duration_seconds_bucket", route]);
+    let trace = format!("{:032x}", root.trace_id());
+    assert_eq!(named(r#"route="status""#), [trace].into());
+    assert_eq!(named(r#"route="root""#), [].into());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_callback::{SigningKey, sign};
 use kidp_core::instance::ResourceType;
 use kidp_core::trace::TraceParent;
-use kidp_telemetry::testing::Recording;
+use kidp_telemetry::testing::{Recording, exemplars};
 use tower::ServiceExt;
 
 struct Fixture {
@@ -125,7 +125,13 @@ async fn a_believed_callback_continues_the_trace_that_its_headers_name() {
         .lines()
         .find(|line| line.contains("callback received"))
         .unwrap();
-    assert!(line.contains(&format!("{:032x}", parent.trace_id())), "{line}");
+    let trace = format!("{:032x}", parent.trace_id());
+    assert!(line.contains(&trace), "{line}");
+    let shown = crate::metrics::shown(&fixture.metrics);
+    assert_eq!(
+        exemplars(&shown, &["callback_latency_seconds_bucket"]),
+        [trace].into()
+    );
     // A forged one is in no trace, and one without a sound header is taken all the same.
     let mut forged = body.clone();
     forged.push(b' ');

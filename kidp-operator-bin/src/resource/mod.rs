@@ -84,10 +84,11 @@ pub enum Error {
     Identity,
 }
 
-/// Looks at one resource and takes it as far as it goes, in the trace of its generation.
+/// Looks at one resource and takes it as far as it goes, in the trace of its generation, and notes how long that took.
 pub async fn reconcile<K: Served>(resource: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let span = trace::span_of(resource.as_ref());
-    take(resource, ctx).instrument(span).await
+    let (span, metrics) = (trace::span_of(resource.as_ref()), ctx.metrics.clone());
+    let look = metrics.measured(K::TYPE.as_str(), take(resource, ctx));
+    look.instrument(span).await
 }
 
 /// Takes it as far as it goes, and notes when what a callback told was shown.

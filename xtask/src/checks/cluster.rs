@@ -81,8 +81,14 @@ async fn on_cluster(
     let helm = progress.step("helm, built once a machine", devcluster::helm(&layout));
     let helm = helm.await?;
     charts::check(&helm, progress).await?;
+    let prometheus = devcluster::prometheus(&layout);
+    let prometheus = progress
+        .step("Prometheus, built once a machine", prometheus)
+        .await?;
+    monitoring::promtool(&prometheus.join("promtool"), progress).await?;
     let tests = Tests {
         helm,
+        prometheus: prometheus.join("prometheus"),
         cluster,
         programs,
         repeated: Mutex::default(),
@@ -91,8 +97,6 @@ async fn on_cluster(
     if cluster.is_devcluster() {
         // A cluster of somebody else's pulls the official images by itself.
         images::provide(&layout, &ENGINE_IMAGES, progress).await?;
-        // Here, since the devcluster needs Go as well; what of it needs none is among the tests before.
-        monitoring::promtool(progress).await?;
         // First: it starts from a cluster without definitions, and takes them away again.
         tests.end_to_end("charts").await?;
         tests.end_to_end("pods").await?;
@@ -122,6 +126,7 @@ async fn on_cluster(
 /// The test programs, the cluster that they run on, and what they run.
 struct Tests<'c> {
     helm: PathBuf,
+    prometheus: PathBuf,
     cluster: &'c ClusterHandle,
     programs: Vec<Program>,
     /// What failed once and passed then.
@@ -173,6 +178,7 @@ impl Tests<'_> {
                 .args(options)
                 .env("KUBECONFIG", self.cluster.kubeconfig())
                 .env("KIDP_HELM", &self.helm)
+                .env("KIDP_PROMETHEUS", &self.prometheus)
                 .env("KIDP_BIN_DIR", platform::binaries(Profile::Dev));
             command
         };

@@ -85,10 +85,11 @@ pub const CLOUDNATIVE_PG: GoModule = GoModule {
     manifests: Some(("github.com/cloudnative-pg/cloudnative-pg", "config")),
 };
 
-/// `promtool`, which is no part of the cluster: it reads rules and runs their tests. Of the ways to find what to scrape, which
-/// are most of Prometheus' code, only those that it cannot do without are built.
-pub const PROMTOOL: GoModule = GoModule {
-    folder: "promtool",
+/// Prometheus, which is no part of the cluster: `prometheus` scrapes the programs in a test, and `promtool` reads rules and
+/// runs their tests. Of the ways to find what to scrape, which are most of its code, only those that it cannot do without are
+/// built: a test names its targets. Its pages, whose files are built by npm, are not in it.
+const PROMETHEUS: GoModule = GoModule {
+    folder: "prometheus",
     cgo: "0",
     tags: "remove_all_sd",
     rename: &[],
@@ -109,6 +110,11 @@ pub const HELM: GoModule = GoModule {
 /// The program `helm`, built unless the cache has it.
 pub async fn helm(layout: &Layout) -> Result<PathBuf, Error> {
     Ok(build(layout, HELM).await?.join("helm"))
+}
+
+/// The folder of the programs `prometheus` and `promtool`, built unless the cache has them.
+pub async fn prometheus(layout: &Layout) -> Result<PathBuf, Error> {
+    build(layout, PROMETHEUS).await
 }
 
 /// Folder of a module's manifests, beside its binaries.

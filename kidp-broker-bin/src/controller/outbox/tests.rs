@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kidp_callback::{SigningKey, TrustedBroker, verify};
 use kidp_core::crd::{OutboxEntry, ServiceInstanceStatus};
 use kidp_core::trace::TraceParent;
-use kidp_telemetry::testing::Recording;
+use kidp_telemetry::testing::{Recording, exemplars};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -113,7 +113,14 @@ async fn a_callback_says_which_trace_it_belongs_to() {
         .lines()
         .find(|line| line.contains("callback acknowledged"))
         .unwrap();
-    assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert!(line.contains(trace), "{line}");
+    let named = |outbox: &Outbox| {
+        let shown = crate::metrics::shown(&outbox.metrics);
+        exemplars(&shown, &["callback_latency_seconds_bucket"])
+    };
+    assert_eq!(named(&outbox), [trace.to_owned()].into());
+    assert_eq!(named(&other), [].into(), "nothing was traced");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use kidp_core::group::TRACEPARENT_ANNOTATION;
 use kidp_core::trace::TraceParent;
-use kidp_telemetry::testing::Recording;
+use kidp_telemetry::testing::{Recording, exemplars};
 
 use super::*;
 use crate::record;
@@ -94,6 +94,28 @@ async fn a_request_without_a_trace_begins_one_and_one_that_only_reads_does_not()
     assert_eq!(recorded(&store).1, Some(spans[0].at.to_string()));
     assert_eq!(ask_of(store.client(), get_path("/")).await.0, 200);
     assert_eq!(recording.spans().len(), 1);
+}
+
+#[tokio::test]
+async fn the_time_of_an_answer_names_its_trace_where_that_is_recorded() {
+    let _recording = Recording::start();
+    let broker = Arc::new(broker(ObjectStore::default().client()));
+    for (generation, header) in [(2, CLIENT), (3, OTHER)] {
+        let mut body = request_json();
+        body["resourceGeneration"] = generation.into();
+        let mut request = post_json("/v1/provision", &body);
+        request
+            .headers_mut()
+            .insert("traceparent", header.parse().unwrap());
+        let answer = app(broker.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    }
+    // Without a trace.
+    app(broker.clone()).oneshot(get_path("/")).await.unwrap();
+    let shown = crate::metrics::shown(&broker.metrics);
+    let named = exemplars(&shown, &["http_request_duration_seconds_bucket"]);
+    let client: TraceParent = CLIENT.parse().unwrap();
+    assert_eq!(named, [format!("{:032x}", client.trace_id())].into());
 }
 
 #[tokio::test]
