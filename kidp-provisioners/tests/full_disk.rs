@@ -9,6 +9,7 @@
 mod bench;
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use bench::{Bench, eventually};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
@@ -22,6 +23,8 @@ const IMAGE: &str = "docker.io/library/postgres:15";
 const UID: i64 = 999;
 const CLAIM: &str = "data-orders-postgresql-0";
 const SIZED: &str = "KIDP_SIZED_STORAGE_CLASS";
+/// Several readiness probes long.
+const REFUSES: Duration = Duration::from_secs(30);
 
 /// Writes what is to be kept, then rows for as long as the disk has room. The server answers with an error, or dies of it
 /// when it was its log that had no room; mostly it recovers from that.
@@ -103,25 +106,33 @@ impl FullDisk {
     async fn bring_down(&self) {
         for _ in 0..10 {
             self.bench.restart(0).await;
-            let seen = Cell::new(None);
+            let down = Cell::new(None);
+            let refusing = Cell::new(None);
             eventually("down, or up again", || async {
-                seen.set(self.is_down().await);
-                seen.get().is_some()
+                down.set(self.is_down(&refusing).await);
+                down.get().is_some()
             })
             .await;
-            if seen.get() == Some(true) {
+            if down.get() == Some(true) {
                 return;
             }
         }
         panic!("the server started every time, though there is no room");
     }
 
-    /// Whether the pod's container ended, or is started over and over; nothing is known before it has started.
-    async fn is_down(&self) -> Option<bool> {
+    /// Whether the pod's container ended, is started over and over, or runs and has refused everybody for a while, as a
+    /// server does that found room for the file with its process id only. Nothing is known while it starts.
+    async fn is_down(&self, refusing: &Cell<Option<Instant>>) -> Option<bool> {
         let pods = self.bench.api::<Pod>();
         let pod = pods.get_opt("orders-postgresql-0").await.unwrap()?;
         let container = pod.status?.container_statuses?.into_iter().next()?;
-        (container.ready || container.restart_count > 0).then_some(!container.ready)
+        if container.ready || container.restart_count > 0 {
+            return Some(!container.ready);
+        }
+        let since = refusing.get().unwrap_or_else(Instant::now);
+        let started = container.started == Some(true);
+        refusing.set(started.then_some(since));
+        (started && since.elapsed() > REFUSES).then_some(true)
     }
 }
 
