@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -51,8 +52,9 @@ func (c *cluster) taken() []string {
 
 func newCluster(objects ...client.Object) *cluster {
 	made := &cluster{}
-	scheme := newScheme()
-	build := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+	// Deduced, since KIDP's kinds are in no schema of Go's.
+	build := fake.NewClientBuilder().WithScheme(newScheme()).WithObjects(objects...).
+		WithTypeConverters(managedfields.NewDeducedTypeConverter()).
 		WithStatusSubresource(&Database{}, &ServiceInstance{}, &appsv1.StatefulSet{})
 	for _, kind := range children {
 		build = build.WithIndex(kind.object(), deploymentIndex, deploymentOf)
