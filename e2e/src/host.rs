@@ -43,6 +43,8 @@ pub struct Options {
     pub operator: Vec<String>,
     /// More arguments of the broker.
     pub broker: Vec<String>,
+    /// For measurements: both are clients of this cluster without a relay between, and log as shipped.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 struct Ports {
@@ -192,14 +194,24 @@ impl Platform {
         .map(str::to_owned);
         let arguments = [&arguments[..], &self.options.broker].concat();
         let log = if name == self.namespace { "broker" } else { name };
-        Process::start(
-            &self.programs.join("kidp-broker"),
-            self.broker_api.kubeconfig(),
-            &arguments,
-            &self.log(log),
-            &format!("http://{address}/readiness"),
-        )
-        .await
+        let health = format!("http://{address}/readiness");
+        let relay = &self.broker_api;
+        self.process("kidp-broker", relay, &arguments, log, &health).await
+    }
+
+    async fn process(
+        &self,
+        program: &str,
+        relay: &ApiProxy,
+        arguments: &[String],
+        log: &str,
+        health: &str,
+    ) -> Result<Process> {
+        let (program, log) = (self.programs.join(program), self.log(log));
+        if let Some(kubeconfig) = &self.options.kubeconfig {
+            return Process::start_as_shipped(&program, kubeconfig, arguments, &log, health).await;
+        }
+        Process::start(&program, relay.kubeconfig(), arguments, &log, health).await
     }
 
     /// Starts the operator.
@@ -219,15 +231,15 @@ impl Platform {
         .map(str::to_owned);
         let arguments = [&arguments[..], &self.options.operator].concat();
         let health = format!("http://127.0.0.1:{}/readyz", self.ports.health);
-        let kubeconfig = self.operator_api.kubeconfig();
-        let process = Process::start(
-            &self.programs.join("kidp-operator"),
-            kubeconfig,
-            &arguments,
-            &self.log("operator"),
-            &health,
-        )
-        .await?;
+        let process = self
+            .process(
+                "kidp-operator",
+                &self.operator_api,
+                &arguments,
+                "operator",
+                &health,
+            )
+            .await?;
         self.operator = Some(process);
         Ok(())
     }
@@ -275,6 +287,12 @@ impl Platform {
 
     /// Ends both as a kubelet does, checks that they end with success, and removes the namespace.
     pub async fn stop(mut self) -> Result<()> {
+        self.end().await?;
+        delete_namespace(&self.client, &self.namespace).await
+    }
+
+    /// Ends both as a kubelet does, and checks that they end with success.
+    pub async fn end(&mut self) -> Result<()> {
         for process in [self.operator.take(), self.broker.take()].into_iter().flatten() {
             let id = process.id();
             if !process.terminate().await? {
@@ -285,7 +303,7 @@ impl Platform {
                 });
             }
         }
-        delete_namespace(&self.client, &self.namespace).await
+        Ok(())
     }
 
     /// The end of both logs, for a failed test's report.

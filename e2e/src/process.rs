@@ -77,6 +77,29 @@ impl Process {
         log: &Path,
         health: &str,
     ) -> Result<Self> {
+        let level = "info,kidp_broker=debug,kidp_operator=debug,kidp_provisioners=debug";
+        Self::start_logging(program, kubeconfig, arguments, log, health, level).await
+    }
+
+    /// The same, with as little in the log as there is without a setting: for measurements.
+    pub async fn start_as_shipped(
+        program: &Path,
+        kubeconfig: &Path,
+        arguments: &[String],
+        log: &Path,
+        health: &str,
+    ) -> Result<Self> {
+        Self::start_logging(program, kubeconfig, arguments, log, health, "info").await
+    }
+
+    async fn start_logging(
+        program: &Path,
+        kubeconfig: &Path,
+        arguments: &[String],
+        log: &Path,
+        health: &str,
+        level: &str,
+    ) -> Result<Self> {
         let name = program
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
@@ -90,10 +113,7 @@ impl Process {
         let child = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
-            .env(
-                "RUST_LOG",
-                "info,kidp_broker=debug,kidp_operator=debug,kidp_provisioners=debug",
-            )
+            .env("RUST_LOG", level)
             // Tests ask, and poll, as often as they like.
             .env("KIDP_RATE_LIMIT_PER_MINUTE", "0")
             .stdin(Stdio::null())

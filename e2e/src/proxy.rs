@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -53,6 +54,28 @@ impl Write {
     }
 }
 
+/// One write, whole.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// When it came.
+    pub at: Instant,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub uri: String,
+    /// Type of the body.
+    pub content_type: Option<String>,
+    /// The body, with whatever is secret in it.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The path, without its query.
+    pub fn path(&self) -> &str {
+        self.uri.split('?').next().unwrap_or_default()
+    }
+}
+
 /// Which side of a write a process is stopped at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -71,8 +94,12 @@ struct Fault {
 #[derive(Default)]
 struct Inner {
     writes: Vec<Write>,
+    /// Requests so far, of any kind.
+    passed: usize,
     /// Paths with queries, while they are asked for.
     reads: Option<Vec<String>>,
+    /// Writes with their bodies, while they are asked for.
+    recorded: Option<Vec<Recorded>>,
     fault: Option<Fault>,
 }
 
@@ -194,6 +221,21 @@ impl ApiProxy {
             .collect()
     }
 
+    /// Starts to keep whole writes.
+    pub fn record_writes(&self) {
+        self.relay.lock().recorded = Some(Vec::new());
+    }
+
+    /// The writes since [`Self::record_writes`], accepted or not; they are no longer kept.
+    pub fn take_writes(&self) -> Vec<Recorded> {
+        self.relay.lock().recorded.take().unwrap_or_default()
+    }
+
+    /// How many requests have come so far, of any kind.
+    pub fn passed(&self) -> usize {
+        self.relay.lock().passed
+    }
+
     /// Holds the write after the next `skip` ones; the receiver gets what it was. Lease renewals and events
     /// do not count.
     pub fn arm(&self, skip: usize, side: Side) -> oneshot::Receiver<String> {
@@ -225,6 +267,7 @@ async fn forward(State(relay): State<Relay>, request: Request) -> Response {
     } else {
         None
     };
+    relay.lock().passed += 1;
     if method == Method::GET
         && let Some(reads) = relay.lock().reads.as_mut()
     {
@@ -234,7 +277,7 @@ async fn forward(State(relay): State<Relay>, request: Request) -> Response {
     if side == Some(Side::Before) {
         return hold(fault, &write).await;
     }
-    let response = match send(&relay.client, request).await {
+    let response = match send(&relay, request, is_write).await {
         Ok(response) => response,
         Err(reason) => return (StatusCode::BAD_GATEWAY, reason).into_response(),
     };
@@ -257,8 +300,9 @@ async fn hold(fault: Option<Fault>, write: &Write) -> Response {
     std::future::pending().await
 }
 
-async fn send(client: &Client, request: Request) -> std::result::Result<Response, String> {
+async fn send(relay: &Relay, request: Request, is_write: bool) -> std::result::Result<Response, String> {
     let (mut parts, body) = request.into_parts();
+    let at = Instant::now();
     // The client sets its own host and credentials, and the body is sent whole.
     for name in [
         header::HOST,
@@ -273,8 +317,19 @@ async fn send(client: &Client, request: Request) -> std::result::Result<Response
     let body = axum::body::to_bytes(body, MAX_BODY)
         .await
         .map_err(|e| format!("body: {e}"))?;
+    if is_write && let Some(recorded) = relay.lock().recorded.as_mut() {
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        recorded.push(Recorded {
+            at,
+            method: parts.method.to_string(),
+            uri: parts.uri.to_string(),
+            content_type: content_type.and_then(|v| v.to_str().ok()).map(str::to_owned),
+            body: body.to_vec(),
+        });
+    }
     let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body));
-    let response = client
+    let response = relay
+        .client
         .send(request)
         .await
         .map_err(|e| format!("API server: {e}"))?;

@@ -6,7 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::devcluster::addons::Addon;
 use crate::{
-    bench, chaos, charts, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, schemathesis,
+    bench, chaos, charts, demo, diffbench, faults, fuzz, instructions, load, monitoring, perf, rendering,
+    scale, schemathesis, soak,
 };
 
 /// Developer commands of KIDP.
@@ -35,7 +36,13 @@ pub enum Command {
     Perf(perf::Options),
     /// Measures the broker's accept path against a Go twin, and the time from a callback to a status.
     Load(load::Options),
+    /// Measures many databases at once against a Go controller, and against the same writes alone; needs Go.
+    Scale(scale::Options),
+    /// Makes, resizes, changes and deletes databases at random for an hour, with crashes; needs Go.
+    Soak(soak::Options),
     /// Measures rendering against helm and kustomize; needs npm and Python for them.
+    Rendering(rendering::Options),
+    /// Makes all measurements but `soak`, one after the other, and a table of what they come to beside their goals.
     Bench(bench::Options),
     /// Measures the comparison of desired and live objects against a Go twin on structured-merge-diff.
     Diffbench(diffbench::Options),

@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::bench::measure::{Run, Taken};
-use crate::bench::{self, BenchError};
 use crate::figures::median;
 use crate::paths::checkout;
 use crate::process::Cmd;
 use crate::progress::Progress;
+use crate::rendering::measure::{Run, Taken};
+use crate::rendering::{self, BenchError};
 use crate::report;
 use crate::tools::go_twins;
 
@@ -47,7 +47,7 @@ struct Peers<'a> {
 /// Measures, and prints the tables.
 pub async fn run(options: &Options) -> Result<(), BenchError> {
     let progress = Progress::default();
-    let kidp = bench::build(&progress, "compare").await?;
+    let kidp = rendering::build(&progress, "compare").await?;
     let twins = progress.step("building the twin", go_twins(&["./diff"])).await?;
     let folder = tempfile::tempdir().map_err(BenchError::io(&std::env::temp_dir()))?;
     let peers = Peers {

@@ -2,6 +2,46 @@
 
 use std::time::Duration;
 
+/// A figure beside what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goal {
+    what: String,
+    bound: String,
+    measured: String,
+    met: bool,
+}
+
+impl Goal {
+    /// The figure is to be no more than this.
+    pub fn at_most(what: impl Into<String>, limit: f64, measured: f64, unit: &str) -> Self {
+        Self::new(what.into(), "at most", limit, measured, unit, measured <= limit)
+    }
+
+    /// The figure is to be no less than this.
+    pub fn at_least(what: impl Into<String>, limit: f64, measured: f64, unit: &str) -> Self {
+        Self::new(what.into(), "at least", limit, measured, unit, measured >= limit)
+    }
+
+    fn new(what: String, bound: &str, limit: f64, measured: f64, unit: &str, met: bool) -> Self {
+        Self {
+            what,
+            bound: format!("{bound} {limit} {unit}").trim_end().to_owned(),
+            measured: format!("{measured:.2} {unit}").trim_end().to_owned(),
+            met,
+        }
+    }
+}
+
+/// All of them, a line each.
+pub fn goals(goals: &[Goal]) -> String {
+    let line = |goal: &Goal| {
+        let met = if goal.met { "yes" } else { "no" };
+        format!("| {} | {} | {} | {met} |\n", goal.what, goal.bound, goal.measured)
+    };
+    let lines: String = goals.iter().map(line).collect();
+    format!("| | goal | measured | met |\n|---|---|---|---|\n{lines}")
+}
+
 /// The middle one; nothing of nothing is 0.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -49,6 +89,17 @@ pub fn cpu_milliseconds(id: u32) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_goal_is_met_or_not_on_its_own_side() {
+        let told = goals(&[
+            Goal::at_most("time", 150.0, 158.0, "ms"),
+            Goal::at_least("ratio", 0.8, 0.8, ""),
+        ]);
+        assert!(told.ends_with(
+            "| time | at most 150 ms | 158.00 ms | no |\n| ratio | at least 0.8 | 0.80 | yes |\n"
+        ));
+    }
 
     #[test]
     fn the_middle_one_counts() {

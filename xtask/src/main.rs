@@ -8,7 +8,8 @@ use xtask::paths::Layout;
 use xtask::progress::Progress;
 use xtask::{
     bench, book, chaos, charts, checks, crdgen, demo, devcluster, diffbench, faults, fuzz, images,
-    instructions, load, monitoring, openapi, perf, rights, scan, schemathesis, semver, shipped,
+    instructions, load, monitoring, openapi, perf, rendering, rights, scale, scan, schemathesis, semver,
+    shipped, soak,
 };
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -43,6 +44,18 @@ async fn run(command: Command) -> Outcome {
         }
         Command::Load(options) => {
             Box::pin(load::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Scale(options) => {
+            Box::pin(scale::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Soak(options) => {
+            Box::pin(soak::run(&options)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Rendering(options) => {
+            rendering::run(&options).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(options) => {

@@ -15,7 +15,7 @@ use kube::api::{DeleteParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 
 use crate::devcluster;
-use crate::figures::median;
+use crate::figures::{Goal, median};
 use crate::paths::{Layout, checkout};
 use crate::platform::{self, Profile};
 use crate::process::Cmd;
@@ -184,7 +184,7 @@ fn median_of(times: &[Duration]) -> Duration {
 }
 
 /// Measures, prints, and with `--write` records.
-pub async fn run(options: &Options) -> Result<(), PerfError> {
+pub async fn run(options: &Options) -> Result<Vec<Goal>, PerfError> {
     let progress = Progress::default();
     let cluster = devcluster::ensure().await?;
     let profile = if options.unoptimised {
@@ -208,7 +208,7 @@ pub async fn run(options: &Options) -> Result<(), PerfError> {
     };
     let programs = platform::binaries(profile);
     let platform = host::Platform::start_from(&client, "kidp-perf-broker", NAMESPACE, &programs).await?;
-    let report = measure(&bench, &platform, options, &progress).await?;
+    let (report, goals) = measure(&bench, &platform, options, &progress).await?;
     platform.stop().await?;
     delete_namespace(&client, NAMESPACE).await?;
     cluster.release().await?;
@@ -216,7 +216,7 @@ pub async fn run(options: &Options) -> Result<(), PerfError> {
     if options.write {
         report::write_section(&checkout().join("docs/performance.md"), "perf", &report)?;
     }
-    Ok(())
+    Ok(goals)
 }
 
 async fn measure(
@@ -224,7 +224,7 @@ async fn measure(
     platform: &host::Platform,
     options: &Options,
     progress: &Progress,
-) -> Result<String, PerfError> {
+) -> Result<(String, Vec<Goal>), PerfError> {
     let (mut kidp, mut hand) = (Vec::new(), Vec::new());
     for round in 0..=options.rounds {
         let a = progress
@@ -251,7 +251,34 @@ async fn measure(
     let leases = platform.operator_api.bookkeeping() + platform.broker_api.bookkeeping();
     fixtures_clean(bench).await?;
     let (a, b) = (median_of(&kidp), median_of(&hand));
-    Ok(report(options, a, b, &writes, idle, leases))
+    let goals = goals(a, b, &writes, idle);
+    Ok((report(options, a, b, &writes, idle, leases), goals))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some ten writes")]
+fn goals(kidp: Duration, hand: Duration, writes: &[String], idle: usize) -> Vec<Goal> {
+    let over = (kidp.as_secs_f64() - hand.as_secs_f64()) * 1000.0;
+    let records = writes.iter().filter(|w| of_records(w)).count();
+    vec![
+        Goal::at_most(
+            "CR to Ready over `kubectl apply` of the same objects",
+            150.0,
+            over,
+            "ms",
+        ),
+        Goal::at_most(
+            "writes to the records, creation to Ready",
+            6.0,
+            records as f64,
+            "",
+        ),
+        Goal::at_most("writes in steady state", 0.0, idle as f64, ""),
+    ]
+}
+
+/// Whether a write is to the resource or to the broker's record of it.
+fn of_records(write: &str) -> bool {
+    write.contains(" databases/") || write.contains(" serviceinstances")
 }
 
 const COUNTED: &str = "counted";
@@ -282,7 +309,6 @@ fn report(
     idle: usize,
     leases: usize,
 ) -> String {
-    let record = |w: &&String| w.contains(" databases/") || w.contains(" serviceinstances");
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     format!(
         "Written by `cargo xtask perf --write`; every row is from one run on one machine, both sides in \
@@ -307,7 +333,7 @@ fn report(
         hand = ms(hand),
         diff = ms(kidp) - ms(hand),
         ratio = ms(kidp) / ms(hand),
-        records = writes.iter().filter(record).count(),
+        records = writes.iter().filter(|w| of_records(w)).count(),
         all = writes.len(),
         seconds = options.idle_seconds,
         list = writes.join("\n"),

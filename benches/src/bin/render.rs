@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` measures of the SDK's rendering, each in a process of its own:
+//! What `cargo xtask rendering` measures of the SDK's rendering, each in a process of its own:
 //!
 //! ```text
 //! render yaml <instances>   prints the objects, as `helm template` does

@@ -85,7 +85,7 @@ pub struct Config {
     /// Most instances of one namespace that are made at once; more wait for their turn, the oldest first. What was made
     /// once is repaired, changed and removed at any time.
     #[arg(long, env = "KIDP_MAX_CONCURRENT_PER_NAMESPACE", default_value_t = 10,
-        value_parser = clap::value_parser!(u16).range(1..=1000))]
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub max_concurrent_per_namespace: u16,
 
     /// What is logged and traced.

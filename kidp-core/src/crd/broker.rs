@@ -59,7 +59,7 @@ pub struct BrokerSpec {
     pub priority: u32,
     /// Most instances that are being provisioned at once.
     #[serde(default = "default_max_concurrent")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = 10000))]
     pub max_concurrent_deployments: u32,
 }
 

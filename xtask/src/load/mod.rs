@@ -17,6 +17,7 @@ use kidp_e2e::fixtures::create_team;
 use kube::Client;
 
 use crate::devcluster;
+use crate::figures::Goal;
 use crate::paths::checkout;
 use crate::platform::{self, Profile};
 use crate::process::ProcessError;
@@ -124,7 +125,7 @@ struct Bench<'a> {
 }
 
 /// Measures, prints, and with `--write` records.
-pub async fn run(options: &Options) -> Result<(), LoadError> {
+pub async fn run(options: &Options) -> Result<Vec<Goal>, LoadError> {
     let progress = Progress::default();
     let cluster = Box::pin(devcluster::ensure()).await?;
     let profile = if options.unoptimised {
@@ -143,6 +144,7 @@ pub async fn run(options: &Options) -> Result<(), LoadError> {
         folder: tempfile::tempdir().map_err(LoadError::io("a temporary folder"))?,
         options,
     };
+    let mut goals = Vec::new();
     let measured = async {
         if options.only != Some(Table::Callbacks) {
             fresh(&bench.client).await?;
@@ -151,14 +153,15 @@ pub async fn run(options: &Options) -> Result<(), LoadError> {
         }
         if options.only != Some(Table::Accept) {
             fresh(&bench.client).await?;
-            let called = Box::pin(callbacks::measure(&bench, &progress)).await?;
+            let (called, met) = Box::pin(callbacks::measure(&bench, &progress)).await?;
+            goals.push(met);
             tell(options, "callbacks", &called)?;
         }
         Ok(purge(&bench.client, NAMESPACE).await?)
     };
     let measured = measured.await;
     cluster.release().await?;
-    measured
+    measured.map(|()| goals)
 }
 
 /// Prints a table as soon as there is one, so that a failure in the next measurement does not lose it.

@@ -1,0 +1,97 @@
+//! What is seen of a run from outside: when the last object is there, and when the last `Database` is Ready.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kidp_core::crd::{Database, Phase, ServiceInstance, Team};
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::{CLIENTS, LIMIT, ScaleError};
+
+/// Longest that the API server keeps a watch; its own limit is 5 minutes.
+const WATCH_SECONDS: u32 = 290;
+
+/// When so many `StatefulSets` were there. It is the last object that an instance gets.
+pub async fn stateful_sets(client: &Client, namespace: &str, count: usize) -> Result<Instant, ScaleError> {
+    let api: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+    let mut seen = HashSet::new();
+    let all = async {
+        loop {
+            // From what there is: a name that was seen before changes nothing.
+            let params = WatchParams::default().timeout(WATCH_SECONDS);
+            let mut events = std::pin::pin!(api.watch_metadata(&params, "0").await?);
+            while let Some(event) = events.try_next().await? {
+                if let WatchEvent::Added(found) = event {
+                    seen.insert(found.name_any());
+                }
+                if seen.len() >= count {
+                    return Ok(Instant::now());
+                }
+            }
+        }
+    };
+    within(&format!("{count} StatefulSets"), all).await
+}
+
+/// Waits until so many `Database`s are Ready.
+pub async fn ready(client: &Client, namespace: &str, count: usize) -> Result<(), ScaleError> {
+    let api: Api<Database> = Api::namespaced(client.clone(), namespace);
+    let mut seen = HashSet::new();
+    let all = async {
+        loop {
+            let params = WatchParams::default().timeout(WATCH_SECONDS);
+            let mut events = std::pin::pin!(api.watch(&params, "0").await?);
+            while let Some(event) = events.try_next().await? {
+                if let WatchEvent::Added(found) | WatchEvent::Modified(found) = event
+                    && found.status.as_ref().is_some_and(|s| s.phase == Phase::Ready)
+                {
+                    seen.insert(found.name_any());
+                }
+                if seen.len() >= count {
+                    return Ok(());
+                }
+            }
+        }
+    };
+    within(&format!("{count} ready databases"), all).await
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = Result<T, ScaleError>>) -> Result<T, ScaleError> {
+    let late = || ScaleError::Unexpected(format!("not within {} s: {what}", LIMIT.as_secs()));
+    tokio::time::timeout(LIMIT, work).await.map_err(|_| late())?
+}
+
+/// Takes the finalizers off all that has some.
+pub async fn release(client: &Client, namespace: &str) -> Result<(), ScaleError> {
+    release_all::<Database>(client, namespace).await?;
+    release_all::<ServiceInstance>(client, namespace).await?;
+    release_all::<Team>(client, namespace).await
+}
+
+async fn release_all<K>(client: &Client, namespace: &str) -> Result<(), ScaleError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let patch = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
+    let found = api.list_metadata(&ListParams::default()).await?.items;
+    let (api, patch) = (&api, &patch);
+    let one = async |name: String| {
+        // One that goes in between is as good.
+        let _ = api.patch_metadata(&name, &PatchParams::default(), patch).await;
+    };
+    let names = found
+        .iter()
+        .filter(|o| !o.finalizers().is_empty())
+        .map(kube::ResourceExt::name_any);
+    stream::iter(names).for_each_concurrent(CLIENTS, one).await;
+    Ok(())
+}
