@@ -28,6 +28,7 @@ pub mod programs;
 pub mod progress;
 pub mod report;
 pub mod rights;
+pub mod scale;
 pub mod scan;
 pub mod schemathesis;
 pub mod semver;

@@ -33,8 +33,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use binaries::{
-    CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, PROMTOOL, build as build_module, fingerprint, helm,
-    hex, key,
+    CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, KWOK, MANIFESTS, PROMTOOL, build as build_module,
+    fingerprint, helm, hex, key,
 };
 pub use error::Error;
 pub use firewall::{cut, heal};
