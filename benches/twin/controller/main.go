@@ -51,12 +51,26 @@ func main() {
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	log.SetLogger(logger)
 	klog.SetLogger(logger)
-	ctx := signals.SetupSignalHandler()
-	// What does not end within the grace after a signal is no failure.
-	if err := run(ctx, given); err != nil && ctx.Err() == nil {
+	if err := runUntil(signals.SetupSignalHandler(), given); err != nil {
 		logger.Error(err, "ended")
 		os.Exit(1)
 	}
+}
+
+// runUntil runs until a signal, and then as long as the grace: what does not end within it is no failure.
+func runUntil(signal context.Context, given options) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run(signal, given) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-signal.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(grace):
+	}
+	return nil
 }
 
 func run(ctx context.Context, given options) error {
@@ -75,10 +89,11 @@ func run(ctx context.Context, given options) error {
 	config.QPS = -1
 	config.UserAgent = fieldManager
 	mgr, err := manager.New(config, manager.Options{
-		Scheme:                  newScheme(),
-		Cache:                   cacheOptions(given.namespace),
-		Metrics:                 server.Options{BindAddress: "0"},
-		GracefulShutdownTimeout: ptr.To(grace),
+		Scheme:  newScheme(),
+		Cache:   cacheOptions(given.namespace),
+		Metrics: server.Options{BindAddress: "0"},
+		// The process sees to the end itself.
+		GracefulShutdownTimeout: ptr.To(time.Duration(0)),
 	})
 	if err != nil {
 		return err

@@ -107,6 +107,17 @@ pub const HELM: GoModule = GoModule {
     manifests: None,
 };
 
+/// `kwok`, which plays the nodes of a measurement; built only when one asks for them. Its stages, which say how nodes and pods
+/// go on, are upstream's.
+pub const KWOK: GoModule = GoModule {
+    folder: "kwok",
+    cgo: "0",
+    tags: "",
+    rename: &[],
+    version_file: None,
+    manifests: Some(("sigs.k8s.io/kwok", "kustomize/stage")),
+};
+
 /// The program `helm`, built unless the cache has it.
 pub async fn helm(layout: &Layout) -> Result<PathBuf, Error> {
     Ok(build(layout, HELM).await?.join("helm"))

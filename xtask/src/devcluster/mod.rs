@@ -33,8 +33,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use binaries::{
-    CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, build as build_module, fingerprint, helm, hex, key,
-    prometheus,
+    CERT_MANAGER, CLOUDNATIVE_PG, FERRETDB, GoModule, KWOK, MANIFESTS, build as build_module, fingerprint,
+    helm, hex, key, prometheus,
 };
 pub use error::Error;
 pub use firewall::{cut, heal};

@@ -32,9 +32,11 @@ use super::Error;
 
 mod sized;
 
-const CLASS: &str = "kidp-dev";
+/// The default class.
+pub const CLASS: &str = "kidp-dev";
 const PROVISIONER: &str = "kidp.dev/local";
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+/// Annotation of a claim with the node that the scheduler picked for it.
+pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const RETRY: Duration = Duration::from_secs(2);
 
