@@ -187,6 +187,8 @@ fn arguments(built: &Path, kubeconfig: &Path, address: &str) -> Vec<String> {
         format!("--config={}", built.join(MANIFESTS).join("fast").display()),
         format!("--manage-nodes-with-label-selector={LABEL}"),
         format!("--cidr={POD_NETWORK}"),
+        // Without leases a node counts as lost after 50 s, and its pods as not ready.
+        "--node-lease-duration-seconds=40".to_owned(),
         format!("--server-address={address}"),
     ]
 }
@@ -353,6 +355,7 @@ where
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::apps::v1::StatefulSet;
+    use k8s_openapi::api::coordination::v1::Lease;
     use kidp_e2e::cluster::{create_namespace, delete_namespace};
 
     use super::*;
@@ -482,6 +485,16 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(open_nodes(&client).await, ["kidp-fake-0", "kidp-fake-1"]);
+        let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+        until("the lease of a fake node", READY_LIMIT, async || {
+            leases
+                .get("kidp-fake-1")
+                .await
+                .map(|_| Seen::Done(()))
+                .doing("reading it")
+        })
+        .await
+        .unwrap();
         sets.create(&PostParams::default(), &pods(50)).await.unwrap();
         let pods_of_50 = async {
             wait_for(&client, 50).await;
