@@ -110,12 +110,16 @@ type template struct {
 	before, after string
 }
 
-// source is the template as it is written.
+// source is the template as it is written. What stands for an instance's own values is replaced wherever it occurs, so it
+// has to be words that occur nowhere else: the name and the namespace, the record's name (the deployment's id), its
+// resourceUid, and the password in the Secret.
 type source struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	Record    tree   `json:"record"`
-	Objects   []tree `json:"objects"`
+	// Record is a ServiceInstance.
+	Record tree `json:"record"`
+	// Objects are the instance's, in the order in which they are applied, as KIDP renders them.
+	Objects []tree `json:"objects"`
 }
 
 const (

@@ -86,9 +86,9 @@ impl FakeNodes {
         progress: &Progress,
     ) -> Result<Self, NodesError> {
         let build = devcluster::build_module(layout, KWOK);
-        let built = progress.step("kwok, built once a machine", build).await?;
+        let programs = progress.step("kwok, built once a machine", build).await?;
         clean(client).await?;
-        let started = Self::start_clean(client, &built, kubeconfig, count);
+        let started = Self::start_clean(client, &programs, kubeconfig, count);
         match progress.step("fake nodes", started).await {
             Ok(nodes) => Ok(nodes),
             Err(error) => {
@@ -100,7 +100,7 @@ impl FakeNodes {
 
     async fn start_clean(
         client: &Client,
-        built: &Path,
+        programs: &Path,
         kubeconfig: &Path,
         count: usize,
     ) -> Result<Self, NodesError> {
@@ -115,7 +115,7 @@ impl FakeNodes {
         let folder = tempfile::tempdir().map_err(NodesError::Log)?;
         let started = Self {
             client: client.clone(),
-            kwok: kwok(built, kubeconfig, &folder.path().join("kwok.log")).await?,
+            kwok: kwok(programs, kubeconfig, &folder.path().join("kwok.log")).await?,
             _folder: folder,
         };
         until("fake nodes", READY_LIMIT, async || {
@@ -172,21 +172,23 @@ async fn left(client: &Client) -> Result<Option<String>, StepError> {
 }
 
 /// Starts kwok, which says that it is there on the loopback.
-async fn kwok(built: &Path, kubeconfig: &Path, log: &Path) -> Result<Process, StepError> {
+async fn kwok(programs: &Path, kubeconfig: &Path, log: &Path) -> Result<Process, StepError> {
     let address = format!("127.0.0.1:{}", free_port()?);
-    let arguments = arguments(built, kubeconfig, &address);
+    let arguments = arguments(programs, kubeconfig, &address);
     let health = format!("http://{address}/healthz");
-    Process::start(&built.join("kwok"), kubeconfig, &arguments, log, &health).await
+    Process::start(&programs.join("kwok"), kubeconfig, &arguments, log, &health).await
 }
 
 /// The command line of kwok.
-fn arguments(built: &Path, kubeconfig: &Path, address: &str) -> Vec<String> {
+fn arguments(programs: &Path, kubeconfig: &Path, address: &str) -> Vec<String> {
     vec![
         format!("--kubeconfig={}", kubeconfig.display()),
         // A kustomization: nodes with leases, and pods that are ready at once.
-        format!("--config={}", built.join(MANIFESTS).join("fast").display()),
+        format!("--config={}", programs.join(MANIFESTS).join("fast").display()),
         format!("--manage-nodes-with-label-selector={LABEL}"),
         format!("--cidr={POD_NETWORK}"),
+        // Without leases a node counts as lost after 50 s, and its pods as not ready.
+        "--node-lease-duration-seconds=40".to_owned(),
         format!("--server-address={address}"),
     ]
 }
@@ -353,6 +355,7 @@ where
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::apps::v1::StatefulSet;
+    use k8s_openapi::api::coordination::v1::Lease;
     use kidp_e2e::cluster::{create_namespace, delete_namespace};
 
     use super::*;
@@ -482,6 +485,16 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(open_nodes(&client).await, ["kidp-fake-0", "kidp-fake-1"]);
+        let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+        until("the lease of a fake node", READY_LIMIT, async || {
+            leases
+                .get("kidp-fake-1")
+                .await
+                .map(|_| Seen::Done(()))
+                .doing("reading it")
+        })
+        .await
+        .unwrap();
         sets.create(&PostParams::default(), &pods(50)).await.unwrap();
         let pods_of_50 = async {
             wait_for(&client, 50).await;

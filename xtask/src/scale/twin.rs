@@ -175,7 +175,7 @@ mod tests {
         let written = std::process::Command::new("sh")
             .args([
                 "-c",
-                r##"printf '#!/bin/sh\n%s\n' "$1" > "$2"; chmod +x "$2""##,
+                r#"printf '#!/bin/sh\n%s\n' "$1" > "$2"; chmod +x "$2""#,
                 "sh",
                 text,
             ])
