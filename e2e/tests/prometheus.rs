@@ -155,8 +155,10 @@ impl Scene {
         let labels = json!({"app.kubernetes.io/part-of": "else"});
         let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
         let service = base_name(name, "postgresql");
-        let patched = services.patch(&service, &PatchParams::default(), &patch);
-        patched.await.unwrap();
+        services
+            .patch(&service, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     async fn end(self) {
