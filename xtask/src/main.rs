@@ -106,7 +106,9 @@ async fn run(command: Command) -> Outcome {
         Command::Devcluster { action } => devcluster(action, &layout).await,
         Command::Images { release: true, .. } => {
             let made = shipped::run(&Progress::default()).await?;
-            made.iter().for_each(|image| println!("{}", image.line()));
+            for image in &made {
+                println!("{}", image.line());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Images { only, .. } => build_images(&layout, &only).await,
