@@ -1,7 +1,7 @@
 //! What a program counts, for Prometheus: a registry that knows what is in it, and `GET /metrics`. A scrape does not know: a
 //! family of which nothing was counted yet is not shown, and rules and documents speak of it all the same.
 //!
-//! What is [`Traced`] names, for each bucket, the trace of its latest observation: an exemplar. Only the OpenMetrics form has
+//! What is [`Traced`] names, for each bucket, the trace of its latest observation: an exemplar. Only the `OpenMetrics` form has
 //! a place for it, so that a scrape is answered in the form that it asks for.
 
 mod form;

@@ -117,11 +117,7 @@ async fn run(command: Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Command::Devcluster { action } => devcluster(action, &layout).await,
-        Command::Images { release: true, .. } => {
-            let made = shipped::run(&Progress::default()).await?;
-            made.iter().for_each(|image| println!("{}", image.line()));
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Images { release: true, .. } => ship_images().await,
         Command::Images { only, .. } => build_images(&layout, &only).await,
         Command::StorageProvisioner { kubeconfig, volumes } => {
             tracing_subscriber::fmt().with_ansi(false).init();
@@ -195,6 +191,13 @@ async fn status(layout: &Layout) -> ExitCode {
         layout.logs().display()
     );
     ExitCode::FAILURE
+}
+
+async fn ship_images() -> Outcome {
+    for image in shipped::run(&Progress::default()).await? {
+        println!("{}", image.line());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn build_images(layout: &Layout, only: &[String]) -> Outcome {

@@ -1,4 +1,4 @@
-//! The two forms of a scrape, and which of them is asked for: OpenMetrics by whoever names it, Prometheus' own text by all
+//! The two forms of a scrape, and which of them is asked for: `OpenMetrics` by whoever names it, Prometheus' own text by all
 //! others, so that a person with a browser and old tools read what they always did.
 
 use std::fmt;
@@ -12,12 +12,12 @@ use prometheus_client::registry::Registry;
 pub enum Form {
     /// Prometheus' text format, version 0.0.4. It has no exemplars.
     Prometheus,
-    /// OpenMetrics, version 1.0.0.
+    /// `OpenMetrics`, version 1.0.0.
     OpenMetrics,
 }
 
 impl Form {
-    /// The form that a request asks for: of the two that it names the preferred one, OpenMetrics where it prefers neither.
+    /// The form that a request asks for: of the two that it names the preferred one, `OpenMetrics` where it prefers neither.
     pub fn asked_for(headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(header::ACCEPT).iter();
         let accepted = accepted.filter_map(|value| value.to_str().ok());

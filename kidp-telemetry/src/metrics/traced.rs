@@ -98,7 +98,7 @@ mod tests {
     fn the_older_form_has_the_same_counts_and_no_traces() {
         let _recording = Recording::start();
         let text = observed().0.text(Form::Prometheus).unwrap();
-        let counts = ["1.0", "2.0", "3.0", "+Inf"].map(|bound| bucket(&text, bound));
+        let counts = ["1", "2", "3", "+Inf"].map(|bound| bucket(&text, bound));
         assert_eq!(counts, ["1", "2", "3", "4"]);
         assert!(!text.contains("trace_id"), "{text}");
     }
