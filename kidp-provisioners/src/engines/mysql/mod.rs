@@ -30,7 +30,7 @@ use kidp_core::problem::FieldError;
 
 use crate::binding::Binder;
 use crate::engines::parameters::Parameter;
-use crate::engines::{Image, checks, objects, tls};
+use crate::engines::{Exporter, Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared};
 use crate::observe::Observed;
@@ -38,7 +38,7 @@ use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
 use crate::resources::compute::RequestShare;
 use crate::resources::meta::Scope;
 use crate::resources::service::Port;
-use crate::resources::{config_map, service};
+use crate::resources::{config_map, monitor, service};
 
 pub use parameters::PARAMETERS;
 
@@ -63,6 +63,8 @@ pub struct MysqlConfig {
     pub uid: i64,
     /// What pods reserve of their limits.
     pub request_share: RequestShare,
+    /// The image of `mysqld_exporter`, for instances that are asked for metrics.
+    pub exporter: Exporter,
 }
 
 impl Default for MysqlConfig {
@@ -71,6 +73,8 @@ impl Default for MysqlConfig {
             image: Image::official("library/mysql"),
             uid: 999,
             request_share: RequestShare::default(),
+            // <https://github.com/prometheus/mysqld_exporter/releases>
+            exporter: Exporter::official("docker.io", "prom/mysqld-exporter", "v0.20.0"),
         }
     }
 }
@@ -179,7 +183,7 @@ impl Mysql {
         } else {
             ("", "")
         };
-        vec![
+        let mut entries = vec![
             ("host", host.clone()),
             ("port", port.to_string()),
             ("username", username.clone()),
@@ -193,6 +197,10 @@ impl Mysql {
                 "jdbc-uri",
                 format!("jdbc:mysql://{host}:{port}/{database}?user={username}&password={password}{further}"),
             ),
-        ]
+        ];
+        if monitor::is_on(scope) {
+            entries.push((pod::EXPORTER_OPTIONS, pod::exporter_options(credentials)));
+        }
+        entries
     }
 }
