@@ -57,7 +57,11 @@ impl Bench {
         let mut last = String::new();
         for _ in 0..30 {
             last = self.metrics(usage).await;
-            if usage.says.iter().all(|line| last.lines().any(|l| l.starts_with(line))) {
+            if usage
+                .says
+                .iter()
+                .all(|line| last.lines().any(|l| l.starts_with(line)))
+            {
                 let series = last.lines().filter(|line| !line.starts_with('#')).count();
                 println!("{} serves {series} series", self.base());
                 return;
@@ -103,7 +107,10 @@ async fn life(test: &str, engine: Box<dyn Provisioner>, usage: Usage) {
     let host = format!("{}.{}.svc", bench.base(), bench.namespace);
     let certificate = secret(CERTIFICATE, Authority::new().sign(&[&host], 1));
     let secrets = bench.api::<Secret>();
-    secrets.create(&PostParams::default(), &certificate).await.unwrap();
+    secrets
+        .create(&PostParams::default(), &certificate)
+        .await
+        .unwrap();
 
     let on = json!({"monitoring": {"enabled": true, "fromNamespaces": [bench.namespace]}});
     let tls = json!({"encryption": {"inTransit": true, "certificate": {"secretName": CERTIFICATE}}});
@@ -112,7 +119,9 @@ async fn life(test: &str, engine: Box<dyn Provisioner>, usage: Usage) {
     bench.serves(&usage).await;
     assert_eq!(bench.shape().await, (usage.containers, true, true));
 
-    bench.becomes(&bench.orders(usage.version, "1", &merged(&on, &tls))).await;
+    bench
+        .becomes(&bench.orders(usage.version, "1", &merged(&on, &tls)))
+        .await;
     bench.serves(&usage).await;
 
     let off = bench.orders(usage.version, "1", &tls);

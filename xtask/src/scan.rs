@@ -198,8 +198,7 @@ fn render_all(folder: &Path) -> Result<Vec<PathBuf>, ScanError> {
                         name: name.clone(),
                         reason,
                     };
-                    let instance =
-                        instance(provisioner.as_ref(), &version, size, shape).map_err(failed)?;
+                    let instance = instance(provisioner.as_ref(), &version, size, shape).map_err(failed)?;
                     // An engine that has not this shape says so.
                     let is_offered = matches!(shape, Shape::Plain | Shape::Tls);
                     if !is_offered && provisioner.validate(&instance).is_err() {

@@ -38,7 +38,7 @@ use crate::provisioner::{Capabilities, Connection, Provisioner, Readiness};
 use crate::resources::compute::RequestShare;
 use crate::resources::meta::Scope;
 use crate::resources::service::Port;
-use crate::resources::{config_map, monitor, service};
+use crate::resources::{config_map, service};
 
 pub use parameters::PARAMETERS;
 
@@ -135,7 +135,9 @@ impl Provisioner for Mysql {
         let files = config::files(instance);
         let checksum = tls::checksum(instance, config_map::checksum(&files));
         let workload = pod::workload(&self.config, &scope, credentials, checksum);
-        let connection = self.connection_entries(&scope, credentials);
+        let mut connection = self.connection_entries(&scope, credentials);
+        // Not in those of bindings: the exporter has the instance's own login.
+        connection.extend(pod::exporter_entry(&scope, credentials));
         objects::manifests(&scope, &connection, files, &[PORT], workload)
     }
 
@@ -183,7 +185,7 @@ impl Mysql {
         } else {
             ("", "")
         };
-        let mut entries = vec![
+        vec![
             ("host", host.clone()),
             ("port", port.to_string()),
             ("username", username.clone()),
@@ -197,10 +199,6 @@ impl Mysql {
                 "jdbc-uri",
                 format!("jdbc:mysql://{host}:{port}/{database}?user={username}&password={password}{further}"),
             ),
-        ];
-        if monitor::is_on(scope) {
-            entries.push((pod::EXPORTER_OPTIONS, pod::exporter_options(credentials)));
-        }
-        entries
+        ]
     }
 }

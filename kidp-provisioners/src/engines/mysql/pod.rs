@@ -30,7 +30,7 @@ const RUN: &str = "/var/run/mysqld";
 /// Where the exporter listens.
 const METRICS_PORT: u16 = 9104;
 /// Entry of the Secret with what the exporter logs in by, as it reads it.
-pub(super) const EXPORTER_OPTIONS: &str = "exporter.cnf";
+const EXPORTER_OPTIONS: &str = "exporter.cnf";
 /// Collectors that it has on and that need rights over the whole server, which the instance's user has not.
 const REFUSED_COLLECTORS: [&str; 4] = [
     "slave_status",
@@ -114,12 +114,13 @@ fn exporter(config: &MysqlConfig, scope: &Scope<'_>) -> Option<Container> {
     })
 }
 
-/// What the exporter logs in by: it takes a password from an option file, or from a variable.
-pub(super) fn exporter_options(credentials: &Credentials) -> String {
+/// What the Secret has for the exporter: it takes a password from an option file, or from a variable.
+pub(super) fn exporter_entry(scope: &Scope<'_>, credentials: &Credentials) -> Option<(&'static str, String)> {
     let Credentials {
         username, password, ..
     } = credentials;
-    format!("[client]\nuser = {username}\npassword = {password}\nsocket = {RUN}/mysqld.sock\n")
+    let options = format!("[client]\nuser = {username}\npassword = {password}\nsocket = {RUN}/mysqld.sock\n");
+    monitor::is_on(scope).then_some((EXPORTER_OPTIONS, options))
 }
 
 /// See the module's documentation.

@@ -171,7 +171,8 @@ impl Provisioner for Redis {
         let scope = Scope::new(instance);
         let files = config::files(instance);
         let checksum = tls::checksum(instance, config_map::checksum(&files));
-        let connection = self.connection_entries(&scope, credentials);
+        let mut connection = self.connection_entries(&scope, credentials);
+        connection.extend(metrics::entry(&scope, credentials));
         if !members::wanted(instance) {
             let workload = pod::workload(&self.config, &scope, checksum);
             return objects::manifests(&scope, &connection, files, &[PORT], workload);
@@ -246,7 +247,6 @@ impl Redis {
             ),
         ];
         entries.extend(members::connection_entries(scope));
-        entries.extend(metrics::entry(scope, credentials));
         entries
     }
 }
