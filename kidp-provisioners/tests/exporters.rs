@@ -213,7 +213,8 @@ fn what_cannot_be_is_refused_by_its_field() {
     let wrong = json!({"monitoring": {"enabled": true, "fromNamespaces": ["ops", "A B"]}});
     let refused = faults("redis", "Cache", "8", &wrong);
     assert_refused(&refused, "spec.monitoring.fromNamespaces[1]", "");
-    let adopt = json!({"adopt": {"statefulSet": "old", "podTemplate": "Keep", "secretRef": {"name": "old"}}});
+    let adopt = json!({"adopt": {"statefulSet": "old", "podTemplate": "Keep", "secretRef": {"name": "old"},
+        "username": "app", "database": "app"}});
     let refused = faults("postgresql", "Database", "17", &adopt);
     assert_refused(&refused, "spec.monitoring.enabled", "spec.adopt.podTemplate");
 }

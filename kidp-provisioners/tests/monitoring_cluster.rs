@@ -127,8 +127,6 @@ async fn life(test: &str, engine: Box<dyn Provisioner>, usage: Usage) {
     let off = bench.orders(usage.version, "1", &tls);
     bench.becomes(&off).await;
     assert_eq!(bench.shape().await, (1, false, false));
-    let entries = bench.secret().await;
-    assert!(!entries.keys().any(|entry| entry.starts_with("exporter")));
 
     bench.remove(&off, DeletionPolicy::Delete).await;
     // The user's own.
