@@ -31,6 +31,7 @@ const LIMITS: Limits = Limits {
     no_high_availability: Some("this Valkey has one member; set false"),
     no_tls: Some("TLS for Valkey is left to the reader; set false"),
     adopts: false,
+    no_monitoring: Some("an exporter for Valkey is left to the reader; set false"),
     no_tls_with_members: None,
 };
 const CATALOGUE: Catalogue = Catalogue {
@@ -88,6 +89,7 @@ impl Provisioner for Valkey {
         let workload = Workload {
             replicas: 1,
             container: server(instance),
+            sidecars: Vec::new(),
             init_containers: Vec::new(),
             volumes: vec![
                 stateful_set::config_files("config", scope.name("config")),

@@ -26,6 +26,7 @@ impl Features {
         tracing::info!(
             cert_manager = first.cert_manager,
             cloudnative_pg = first.cloudnative_pg,
+            prometheus_operator = first.prometheus_operator,
             "features of the cluster"
         );
         let (sender, receiver) = watch::channel(first);
@@ -55,6 +56,7 @@ async fn refresh(client: Client, sender: watch::Sender<ClusterFeatures>) {
                         tracing::info!(
                             cert_manager = now.cert_manager,
                             cloudnative_pg = now.cloudnative_pg,
+                            prometheus_operator = now.prometheus_operator,
                             "the features of the cluster have changed"
                         );
                     }

@@ -244,6 +244,10 @@ fn registry(config: &Config) -> Registry {
     for (image, repository) in [
         (&mut settings.image, &config.postgres_image_repository),
         (&mut settings.ha_image, &config.postgres_ha_image_repository),
+        (
+            &mut settings.exporter.image,
+            &config.postgres_exporter_image_repository,
+        ),
     ] {
         if let Some(repository) = repository {
             (image.registry, image.repository) = split_repository(repository);

@@ -4,6 +4,7 @@
 mod adoption;
 mod drift;
 mod encryption;
+mod monitoring;
 
 use crate::size::Size;
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ pub use adoption::{
 };
 pub use drift::{Day, DriftPolicy, DriftRule, DriftSpec, MAX_RULES, MaintenanceWindow};
 pub use encryption::{CertificateSource, EncryptionSpec, IssuerKind, IssuerRef, TlsVersion};
+pub use monitoring::{MAX_NAMESPACES, MonitoringSpec};
 
 /// The kinds of service that KIDP hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +191,9 @@ pub struct InstanceSpec {
     /// Encryption.
     #[serde(default)]
     pub encryption: EncryptionSpec,
+    /// Metrics of the engine.
+    #[serde(default, skip_serializing_if = "MonitoringSpec::is_default")]
+    pub monitoring: MonitoringSpec,
     /// Engine parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: Parameters,

@@ -44,6 +44,7 @@ use crate::instance::Instance;
 use crate::manifests::{Applied, Manifests, Object, Prepared, Wave};
 use crate::provisioner::Provisioner;
 use crate::resources::meta::Scope;
+use crate::resources::monitor;
 use crate::revision;
 use credentials::Found;
 use remediate::Plan;
@@ -167,6 +168,9 @@ async fn provision_once<P: Provisioner + ?Sized>(
         volumes::grow(cluster, &mut live, &claims).await?;
     }
     let plan = judged.unwrap_or_else(|| Plan::everything(&live));
+    if ends_metrics(scope, &live) {
+        remove::monitors_of(cluster, scope.instance).await?;
+    }
     let mut written = Vec::new();
     for &wave in waves {
         if wave == Wave::Workload && scope.adopted().is_some() {
@@ -195,6 +199,16 @@ async fn provision_once<P: Provisioner + ?Sized>(
 fn is_running(live: &[Pair<'_>]) -> bool {
     live.iter()
         .any(|(object, found)| object.wave() == Wave::Workload && found.is_some())
+}
+
+/// Whether an instance served metrics and is not to any more. What lets a Prometheus in is there for as long as that has
+/// not been seen to, since it is written after.
+fn ends_metrics(scope: &Scope<'_>, live: &[Pair<'_>]) -> bool {
+    let serves = |found: &DynamicObject| monitor::admits_scrapers(&found.data);
+    !monitor::is_on(scope)
+        && live
+            .iter()
+            .any(|(object, found)| object.kind() == "NetworkPolicy" && found.as_ref().is_some_and(serves))
 }
 
 /// What is applied at present, in order.

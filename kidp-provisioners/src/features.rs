@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::apply::is_404;
 
-use crate::resources::cloudnative_pg;
+use crate::resources::{cloudnative_pg, monitor};
 
 /// API group and version of cert-manager's certificates.
 const CERT_MANAGER: &str = "cert-manager.io/v1";
@@ -23,6 +23,8 @@ pub struct ClusterFeatures {
     pub cert_manager: bool,
     /// CloudNativePG's `Cluster` is served.
     pub cloudnative_pg: bool,
+    /// The Prometheus Operator's `ServiceMonitor` and `PodMonitor` are served.
+    pub prometheus_operator: bool,
 }
 
 /// A cluster could not be asked for its API groups. Ask again: it says nothing about what is installed.
@@ -47,13 +49,15 @@ pub enum DiscoverError {
 impl ClusterFeatures {
     /// Asks the cluster. Needs no permission beyond discovery, which every authenticated client has.
     pub async fn discover(client: &Client) -> Result<Self, DiscoverError> {
-        let (cert_manager, cloudnative_pg) = tokio::try_join!(
+        let (cert_manager, cloudnative_pg, prometheus_operator) = tokio::try_join!(
             serves(client, CERT_MANAGER, &["certificates", "issuers"]),
             serves(client, cloudnative_pg::API_VERSION, &["clusters"]),
+            serves(client, monitor::API_VERSION, &["servicemonitors", "podmonitors"]),
         )?;
         Ok(Self {
             cert_manager,
             cloudnative_pg,
+            prometheus_operator,
         })
     }
 }
@@ -117,13 +121,18 @@ mod tests {
         let expected = ClusterFeatures {
             cert_manager: false,
             cloudnative_pg: true,
+            prometheus_operator: false,
         };
         assert_eq!(found.unwrap(), expected);
         let found = ClusterFeatures::discover(&client(200, &list(&["certificates", "issuers"]))).await;
         let expected = ClusterFeatures {
             cert_manager: true,
             cloudnative_pg: false,
+            prometheus_operator: false,
         };
         assert_eq!(found.unwrap(), expected);
+        let served = list(&["podmonitors", "servicemonitors"]);
+        let found = ClusterFeatures::discover(&client(200, &served)).await.unwrap();
+        assert!(found.prometheus_operator && !found.cert_manager);
     }
 }

@@ -41,7 +41,12 @@ const INSTANCES: Exceptions = &[
     ),
     (
         "CKV_K8S_8",
-        "RabbitMQ only: its guide advises against liveness probes, which end nodes that wait for their peers",
+        "RabbitMQ: its guide advises against liveness probes, which end nodes that wait for their peers. Exporters: an \
+         engine is not to leave its Service because its exporter starts anew",
+    ),
+    (
+        "CKV_K8S_9",
+        "exporters only: a pod is ready when all of its containers are, and nobody's queries wait for its metrics",
     ),
 ];
 
@@ -163,11 +168,21 @@ async fn scan(
 }
 
 /// What an instance is asked for besides its size: with the name that its file gets.
-const SHAPES: [(&str, bool, bool); 3] = [
-    ("plain", false, false),
-    ("members", true, false),
-    ("tls", false, true),
+const SHAPES: [(&str, Shape); 4] = [
+    ("plain", Shape::Plain),
+    ("members", Shape::Members),
+    ("tls", Shape::Tls),
+    ("metrics", Shape::Metrics),
 ];
+
+/// One of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Plain,
+    Members,
+    Tls,
+    Metrics,
+}
 
 /// Writes a file for every engine, version and size, in every shape that the engine has of its own. `Cluster`s of
 /// CloudNativePG have no pods that a scanner could see, and a schema that is not Kubernetes' own.
@@ -176,17 +191,17 @@ fn render_all(folder: &Path) -> Result<Vec<PathBuf>, ScanError> {
     for provisioner in Registry::standard().iter() {
         for version in provisioner.capabilities().versions {
             for size in Size::ALL {
-                for (shape, members, tls) in SHAPES {
+                for (called, shape) in SHAPES {
                     let kind = provisioner.resource_type();
-                    let name = format!("{}-{version}-{size}-{kind}-{shape}", provisioner.engine());
+                    let name = format!("{}-{version}-{size}-{kind}-{called}", provisioner.engine());
                     let failed = |reason| ScanError::Render {
                         name: name.clone(),
                         reason,
                     };
-                    let instance =
-                        instance(provisioner.as_ref(), &version, size, members, tls).map_err(failed)?;
+                    let instance = instance(provisioner.as_ref(), &version, size, shape).map_err(failed)?;
                     // An engine that has not this shape says so.
-                    if members && provisioner.validate(&instance).is_err() {
+                    let is_offered = matches!(shape, Shape::Plain | Shape::Tls);
+                    if !is_offered && provisioner.validate(&instance).is_err() {
                         continue;
                     }
                     let path = folder.join(format!("{name}.yaml"));
@@ -203,12 +218,12 @@ fn instance(
     provisioner: &dyn Provisioner,
     version: &str,
     size: Size,
-    members: bool,
-    tls: bool,
+    shape: Shape,
 ) -> Result<Instance, String> {
+    let tls = shape == Shape::Tls;
     let mut spec = serde_json::json!({
         "engine": provisioner.engine(), "version": version, "size": size, "storage": {"size": "10Gi"},
-        "highAvailability": members
+        "highAvailability": shape == Shape::Members, "monitoring": {"enabled": shape == Shape::Metrics}
     });
     if tls {
         spec["encryption"] =

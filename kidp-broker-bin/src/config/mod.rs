@@ -74,6 +74,10 @@ pub struct Config {
     #[arg(long, env = "KIDP_POSTGRES_HA_IMAGE_REPOSITORY")]
     pub postgres_ha_image_repository: Option<String>,
 
+    /// Repository of the image that serves the metrics of `PostgreSQL`, such as a mirror's.
+    #[arg(long, env = "KIDP_POSTGRES_EXPORTER_IMAGE_REPOSITORY")]
+    pub postgres_exporter_image_repository: Option<String>,
+
     /// User and group of the `PostgreSQL` image with failover. Fixed when an instance is made.
     #[arg(long, env = "KIDP_POSTGRES_HA_UID", default_value_t = 26, value_parser = clap::value_parser!(i64).range(1..))]
     pub postgres_ha_uid: i64,

@@ -363,8 +363,8 @@ fn is_first_ready(before: &ServiceInstance, after: &ServiceInstance) -> bool {
 /// When drift is looked for that no watch tells of.
 fn sweep(record: &ServiceInstance) -> Duration {
     let spec = &record.spec.instance;
-    // CloudNativePG's and cert-manager's kinds are not everywhere, and not watched.
-    if spec.high_availability || spec.encryption.in_transit {
+    // Kinds of CloudNativePG, cert-manager and the Prometheus Operator are not everywhere, and not watched.
+    if spec.high_availability || spec.encryption.in_transit || spec.monitoring.enabled {
         SWEEP_UNWATCHED
     } else {
         SWEEP

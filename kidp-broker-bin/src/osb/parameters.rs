@@ -1,7 +1,8 @@
 //! What a plan leaves open: the parameters of an instance, and the spec that they and the plan make. Pure.
 
 use kidp_core::instance::{
-    BackupSpec, DeletionPolicy, DriftSpec, EncryptionSpec, InstanceSpec, Parameters, StorageSpec,
+    BackupSpec, DeletionPolicy, DriftSpec, EncryptionSpec, InstanceSpec, MonitoringSpec, Parameters,
+    StorageSpec,
 };
 use kidp_provisioners::Capabilities;
 use schemars::JsonSchema;
@@ -40,6 +41,9 @@ pub struct InstanceParameters {
     /// Encryption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption: Option<EncryptionSpec>,
+    /// Metrics of the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<MonitoringSpec>,
     /// Engine parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
@@ -65,6 +69,7 @@ pub fn create(choice: &Choice, capabilities: &Capabilities, given: InstanceParam
         }),
         backup: given.backup.unwrap_or_default(),
         encryption: given.encryption.unwrap_or_default(),
+        monitoring: given.monitoring.unwrap_or_default(),
         parameters: given.parameters.unwrap_or_default(),
         deletion_policy: given.deletion_policy.unwrap_or_default(),
         drift: given.drift.unwrap_or_default(),
@@ -83,6 +88,7 @@ pub fn update(known: &InstanceSpec, choice: Option<&Choice>, given: InstancePara
         storage: given.storage.unwrap_or(known.storage),
         backup: given.backup.unwrap_or(known.backup),
         encryption: given.encryption.unwrap_or(known.encryption),
+        monitoring: given.monitoring.unwrap_or(known.monitoring),
         parameters: given.parameters.unwrap_or(known.parameters),
         deletion_policy: given.deletion_policy.unwrap_or(known.deletion_policy),
         drift: given.drift.unwrap_or(known.drift),
@@ -100,6 +106,7 @@ pub fn of(namespace: &str, team: &str, spec: &InstanceSpec) -> InstanceParameter
         storage: Some(spec.storage),
         backup: Some(spec.backup),
         encryption: Some(spec.encryption),
+        monitoring: Some(spec.monitoring),
         parameters: Some(spec.parameters),
         deletion_policy: Some(spec.deletion_policy),
         drift: Some(spec.drift),

@@ -82,6 +82,13 @@ macro_rules! service_kind {
                     .message("encryption.certificate takes secretName or issuerRef, not both").field_path(".certificate")
             )]
             pub encryption: crate::instance::EncryptionSpec,
+            /// Metrics of the engine, in Prometheus' format.
+            #[serde(default, skip_serializing_if = "crate::instance::MonitoringSpec::is_default")]
+            #[x_kube(
+                validation = Rule::new("!has(self.fromNamespaces) || self.enabled")
+                    .message("monitoring.fromNamespaces needs monitoring.enabled").field_path(".fromNamespaces")
+            )]
+            pub monitoring: crate::instance::MonitoringSpec,
             /// Where it is placed; any fitting broker when absent. Fixed at creation.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[x_kube(validation = Rule::new("self == oldSelf").message("target is fixed at creation"))]
@@ -119,6 +126,7 @@ macro_rules! service_kind {
                     storage: self.storage.clone(),
                     backup: backup(self),
                     encryption: self.encryption.clone(),
+                    monitoring: self.monitoring.clone(),
                     parameters: self.parameters.clone(),
                     deletion_policy: self.deletion_policy,
                     drift: self.drift.clone(),

@@ -41,7 +41,8 @@ use crate::instance::Instance;
 use crate::provisioner::Deprovisioned;
 use crate::resources::certificate::{CERTIFICATE_LABEL, Certificate, Issuer};
 use crate::resources::cloudnative_pg;
-use crate::resources::meta::RETAINED;
+use crate::resources::meta::{RETAINED, Scope};
+use crate::resources::monitor::{self, PodMonitor, ServiceMonitor};
 
 /// How often a delete is repeated when the object changed in between; a StatefulSet's status often does.
 const ATTEMPTS: usize = 4;
@@ -127,6 +128,7 @@ pub(crate) async fn deprovision(
 pub(crate) fn removed_kinds() -> Vec<ApiResource> {
     let mut kinds = native();
     kinds.extend(cert_manager());
+    kinds.extend(monitors());
     kinds.extend([
         ApiResource::erase::<StatefulSet>(&()),
         clusters(),
@@ -141,14 +143,32 @@ fn clusters() -> ApiResource {
     ApiResource::erase::<cloudnative_pg::Cluster>(&())
 }
 
-/// Kinds that have no data and run nothing. Those of cert-manager only where there is reason to look: a role of an
-/// earlier version has no right to.
+/// Kinds that have no data and run nothing. Those of cert-manager and of the Prometheus Operator only where there is
+/// reason to look: a role of an earlier version has no right to.
 fn supporting(instance: &Instance) -> Vec<ApiResource> {
     let mut kinds = native();
     if instance.features.cert_manager || instance.spec.encryption.in_transit {
         kinds.extend(cert_manager());
     }
+    if monitor::is_possible(&Scope::new(instance)) {
+        kinds.extend(monitors());
+    }
     kinds
+}
+
+fn monitors() -> [ApiResource; 2] {
+    [
+        ApiResource::erase::<ServiceMonitor>(&()),
+        ApiResource::erase::<PodMonitor>(&()),
+    ]
+}
+
+/// Removes what tells a Prometheus of an instance's metrics: of members that serve none any more, or that nobody may
+/// ask, it would go on to say that they are down.
+pub(super) async fn monitors_of(cluster: &Cluster<'_>, instance: &Instance) -> Result<(), ApplyError> {
+    let found = list(cluster, instance, monitors().into(), false).await?;
+    delete_all(cluster, instance, found.iter(), None).await?;
+    Ok(())
 }
 
 fn cert_manager() -> [ApiResource; 2] {

@@ -1,6 +1,7 @@
 //! Every pod passes the `restricted` Pod Security Standard, and has nothing that it does not need.
 
 mod cluster;
+mod metrics;
 mod promises;
 mod standard;
 
@@ -14,6 +15,7 @@ use crate::manifests::{Manifests, Prepared};
 use crate::provisioner::Provisioner;
 
 pub use cluster::cluster_violations;
+pub use metrics::metrics_violations;
 pub use promises::promise_violations;
 pub use standard::pod_violations;
 
@@ -24,6 +26,9 @@ pub fn pods(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Finding> {
         for pod in templates(manifests) {
             let violations = pod_violations(pod.metadata, pod.spec);
             for violation in violations.into_iter().chain(promise_violations(pod.spec)) {
+                notes.add(instance, &pod.object.key(), violation);
+            }
+            for violation in metrics_violations(pod.spec) {
                 notes.add(instance, &pod.object.key(), violation);
             }
             let guarded = guarded(instance, manifests, &pod.metadata["labels"], notes);
@@ -40,6 +45,8 @@ pub fn pods(provisioner: &dyn Provisioner, samples: &Samples) -> Vec<Finding> {
                 "no NetworkPolicy for incoming traffic selects its members".to_owned()
             });
         }
+        let is_accepted = provisioner.validate(instance).is_ok();
+        metrics::served(instance, manifests, is_accepted, notes);
     })
 }
 
@@ -67,6 +74,7 @@ fn guarded(instance: &Instance, manifests: &Manifests<Prepared>, labels: &Value,
             let is_narrow = |peer: &Value| {
                 peer["podSelector"]["matchLabels"].is_object()
                     || peer["podSelector"]["matchExpressions"].is_array()
+                    || metrics::is_scraper(instance, peer)
             };
             let narrow = peers.is_some_and(|peers| peers.iter().all(is_narrow));
             notes.require(narrow, instance, &policy.key(), || {

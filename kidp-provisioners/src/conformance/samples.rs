@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kidp_core::deployment::DeploymentId;
-use kidp_core::instance::{BackupSpec, DeletionPolicy, DriftSpec, EncryptionSpec, InstanceSpec, StorageSpec};
+use kidp_core::instance::{
+    BackupSpec, DeletionPolicy, DriftSpec, EncryptionSpec, InstanceSpec, MonitoringSpec, StorageSpec,
+};
 use kidp_core::size::Size;
 
 use super::variations;
@@ -88,6 +90,7 @@ pub(super) fn simple(provisioner: &dyn Provisioner) -> Instance {
         },
         backup: BackupSpec::default(),
         encryption: EncryptionSpec::default(),
+        monitoring: MonitoringSpec::default(),
         parameters: BTreeMap::new(),
         deletion_policy: DeletionPolicy::default(),
         drift: DriftSpec::default(),

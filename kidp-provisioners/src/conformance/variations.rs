@@ -32,6 +32,7 @@ pub(super) fn of(provisioner: &dyn Provisioner, instance: &Instance) -> Vec<Inst
     let namespaces = ["n".repeat(63), "0".to_owned(), "kidp-system".to_owned()];
     all.extend(namespaces.map(|namespace| placed(instance, instance.name.clone(), namespace)));
     all.extend(asked_for_by_others(instance));
+    all.extend(monitored(&all));
     let encrypted: Vec<_> = all
         .iter()
         .filter(|i| i.spec.encryption.in_transit)
@@ -39,6 +40,17 @@ pub(super) fn of(provisioner: &dyn Provisioner, instance: &Instance) -> Vec<Inst
         .collect();
     all.extend(encrypted);
     all
+}
+
+/// Those with metrics, where the Prometheus Operator is installed.
+fn monitored(all: &[Instance]) -> Vec<Instance> {
+    let asked = all.iter().filter(|i| i.spec.monitoring.enabled);
+    let installed = asked.map(|instance| {
+        let mut instance = instance.clone();
+        instance.features.prometheus_operator = true;
+        instance
+    });
+    installed.collect()
 }
 
 /// Where a certificate may come from.
@@ -104,6 +116,18 @@ fn specs(provisioner: &dyn Provisioner, instance: &Instance) -> Vec<InstanceSpec
         s.backup.retention = Some("30d".to_owned());
     }));
     all.push(with(&|s| s.encryption.at_rest = true));
+    // Alone, with members and with TLS.
+    for (high_availability, in_transit) in [(false, false), (true, false), (false, true), (true, true)] {
+        all.push(with(&|s| {
+            s.monitoring.enabled = true;
+            s.high_availability = high_availability;
+            s.encryption.in_transit = in_transit;
+        }));
+    }
+    all.push(with(&|s| {
+        s.monitoring.enabled = true;
+        s.monitoring.from_namespaces = vec!["observability".to_owned(), "n".repeat(63)];
+    }));
     let versions = [None, Some(TlsVersion::V1_2), Some(TlsVersion::V1_3), None];
     for (version, source) in versions.into_iter().zip(certificates()) {
         // With and without members to agree.

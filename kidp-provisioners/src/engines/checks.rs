@@ -24,7 +24,9 @@ pub struct Limits {
     pub no_tls: Option<&'static str>,
     /// Whether a StatefulSet that is there already can be taken over.
     pub adopts: bool,
-    /// Why it is refused together with `highAvailability: true`; none where members are served over TLS too.
+    /// Why `monitoring.enabled: true` is refused; none where it is honoured.
+    pub no_monitoring: Option<&'static str>,
+    /// Why TLS is refused together with `highAvailability: true`; none where members are served over it too.
     pub no_tls_with_members: Option<&'static str>,
 }
 
@@ -48,6 +50,7 @@ pub fn validate(
     if limits.no_tls.is_none() || !instance.spec.encryption.in_transit {
         faults.extend(encryption::faults(instance));
     }
+    faults.extend(instance.spec.monitoring.faults("spec.monitoring"));
     faults.extend(catalogue.faults(&instance.spec));
     faults.extend(instance.spec.drift.faults("spec.drift"));
     faults.extend(adoption(&instance.spec, limits));
@@ -136,6 +139,10 @@ fn adoption(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
         let say = "a pod template that is kept has its own; leave them out, or set spec.adopt.podTemplate to Replace";
         faults.push(FieldError::new("spec.parameters", say));
     }
+    if adopt.pod_template == PodTemplatePolicy::Keep && spec.monitoring.enabled {
+        let say = "a pod template that is kept serves no metrics; set false, or set spec.adopt.podTemplate to Replace";
+        faults.push(FieldError::new("spec.monitoring.enabled", say));
+    }
     let say = "a StatefulSet that is taken over has one member without TLS; set false";
     let refused = [
         ("spec.highAvailability", spec.high_availability),
@@ -178,6 +185,11 @@ fn unsupported(spec: &InstanceSpec, limits: &Limits) -> Vec<FieldError> {
             no_tls.unwrap_or_default().to_owned(),
         ),
         (
+            spec.monitoring.enabled && limits.no_monitoring.is_some(),
+            "spec.monitoring.enabled",
+            limits.no_monitoring.unwrap_or_default().to_owned(),
+        ),
+        (
             spec.encryption.at_rest,
             "spec.encryption.atRest",
             "encryption at rest is a property of the storage class, which cannot be verified from here: \
@@ -213,6 +225,7 @@ mod tests {
             no_high_availability: None,
             no_tls: None,
             adopts: false,
+            no_monitoring: None,
             no_tls_with_members: Some("not with members"),
         };
         let faults = unsupported(&spec, &limits);

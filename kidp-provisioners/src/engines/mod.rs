@@ -1,6 +1,7 @@
 //! One module an engine, and what they share.
 
 pub mod checks;
+mod exporter;
 mod image;
 pub mod mongodb;
 pub mod mysql;
@@ -11,4 +12,5 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod tls;
 
+pub use exporter::Exporter;
 pub use image::{Image, PullPolicy};

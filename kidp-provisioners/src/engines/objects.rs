@@ -8,11 +8,12 @@ use crate::resources::meta::Scope;
 use crate::resources::service::{self, Port};
 use crate::resources::stateful_set::{self, Workload};
 use crate::resources::{
-    adopted, certificate, network_policy, pod_disruption_budget, secret, service_account,
+    adopted, certificate, monitor, network_policy, pod_disruption_budget, secret, service_account,
 };
 
 /// The manifests of an instance: what its pods need, then the pods. `connection` are the entries of its Secret,
-/// `files` its configuration. More objects may be added by the caller.
+/// `files` its configuration. Where a container has the port `metrics`, it is opened to those who read them. More objects
+/// may be added by the caller.
 pub fn manifests(
     scope: &Scope<'_>,
     connection: &[(&str, String)],
@@ -25,7 +26,20 @@ pub fn manifests(
     }
     let replicas = workload.replicas;
     // The Service that governs what was taken over is its own.
-    let headless = scope.adopted().is_none().then(|| service::headless(scope, ports));
+    let metrics = workload.metrics();
+    let members: Vec<Port> = ports.iter().copied().chain(metrics).collect();
+    let has_headless = scope.adopted().is_none();
+    let headless = has_headless.then(|| service::headless(scope, &members));
+    let by_service = metrics
+        .filter(|_| has_headless)
+        .and_then(|_| monitor::of_service(scope));
+    let by_pods = metrics
+        .filter(|_| !has_headless)
+        .and_then(|_| monitor::of_pods(scope));
+    let mut policy = network_policy::clients_only(scope, ports);
+    if let Some(metrics) = metrics {
+        policy = monitor::admit_scrapers(scope, policy, metrics.number);
+    }
     let mut set = stateful_set::stateful_set(scope, workload);
     if let Some(found) = scope.adopted() {
         set = adopted::replaced(scope, found, set)?;
@@ -35,10 +49,12 @@ pub fn manifests(
         .with(Wave::Foundation, &secret::connection(scope, connection, replicas))?
         .with(Wave::Foundation, &config_map::config_map(scope, files))?
         .with(Wave::Foundation, &service_account::service_account(scope))?
-        .with(Wave::Foundation, &network_policy::clients_only(scope, ports))?
+        .with(Wave::Foundation, &policy)?
         .with_option(Wave::Foundation, headless.as_ref())?
         .with(Wave::Foundation, &service::client(scope, ports))?
         .with_option(Wave::Foundation, budget.as_ref())?
+        .with_option(Wave::Foundation, by_service.as_ref())?
+        .with_option(Wave::Foundation, by_pods.as_ref())?
         .with(Wave::Workload, &set)
 }
 

@@ -53,6 +53,15 @@ pub fn mount(scope: &Scope<'_>) -> Option<VolumeMount> {
     is_on(scope.instance).then(|| read_only_mount(VOLUME, FOLDER))
 }
 
+/// A mount of the CA alone, where there is TLS, for a container that has no use for the key. It is never renewed while
+/// its pod runs, which is why it is for engines whose pods start anew for it.
+pub fn ca_mount(scope: &Scope<'_>) -> Option<VolumeMount> {
+    is_on(scope.instance).then(|| VolumeMount {
+        sub_path: Some(CA.to_owned()),
+        ..read_only_mount(VOLUME, &ca())
+    })
+}
+
 /// Hash of a configuration and of the certificate that is served, for engines that read both at their start only: a
 /// renewed certificate starts their pods anew, so that none goes on with one that has expired. Without TLS it is that
 /// of the configuration.

@@ -10,6 +10,7 @@ pub mod compute;
 pub mod config_map;
 pub mod container;
 pub mod meta;
+pub mod monitor;
 pub mod network_policy;
 pub mod pod_disruption_budget;
 pub mod pod_security;

@@ -15,7 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::config_map::CHECKSUM_ANNOTATION;
 use super::meta::{DATA_VOLUME, Scope, object_meta};
-use super::pod_security;
+use super::service::Port;
+use super::{monitor, pod_security};
 
 /// What an engine says about its pods; the rest is the same for all.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Workload {
     pub replicas: i32,
     /// The engine's container; its security context is set here.
     pub container: Container,
+    /// Beside it in every pod; their security contexts are set here too.
+    pub sidecars: Vec<Container>,
     /// Run to their end before it, in order; their security contexts are set here too.
     pub init_containers: Vec<Container>,
     /// Volumes besides the data.
@@ -36,6 +39,17 @@ pub struct Workload {
     pub termination_grace_period_seconds: i64,
     /// Whether the members keep to different nodes and zones, as far as there are any.
     pub spread: bool,
+}
+
+impl Workload {
+    /// The port that serves metrics, where a container has it.
+    pub fn metrics(&self) -> Option<Port> {
+        let containers = std::iter::once(&self.container).chain(&self.sidecars);
+        let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+        let found = ports.find(|port| port.name.as_deref() == Some(monitor::METRICS))?;
+        let number = u16::try_from(found.container_port).ok()?;
+        Some(monitor::port(number))
+    }
 }
 
 /// The StatefulSet.
@@ -78,6 +92,8 @@ fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
         ..container
     };
     let init_containers: Vec<_> = workload.init_containers.into_iter().map(confined).collect();
+    // The engine's comes first: an instance is observed by it.
+    let containers = std::iter::once(workload.container).chain(workload.sidecars);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(scope.pod_labels()),
@@ -94,7 +110,7 @@ fn pod_template(scope: &Scope<'_>, workload: Workload) -> PodTemplateSpec {
             security_context: Some(pod_security::pod(workload.uid)),
             termination_grace_period_seconds: Some(workload.termination_grace_period_seconds),
             init_containers: (!init_containers.is_empty()).then_some(init_containers),
-            containers: vec![confined(workload.container)],
+            containers: containers.map(confined).collect(),
             volumes: Some(workload.volumes),
             topology_spread_constraints: workload.spread.then(|| spread(scope)),
             ..PodSpec::default()

@@ -14,6 +14,7 @@ use kidp_provisioners::engines::postgresql::Postgresql;
 use kidp_provisioners::manifests::{BuildError, Wave};
 use kidp_provisioners::resources::certificate::{Certificate, Issuer};
 use kidp_provisioners::resources::cloudnative_pg::Cluster;
+use kidp_provisioners::resources::monitor::{PodMonitor, ServiceMonitor};
 use kidp_provisioners::{
     Capabilities, Connection, Credentials, Instance, Manifests, Observed, Prepared, Provisioner, Readiness,
 };
@@ -148,6 +149,8 @@ fn typed(objects: Vec<Value>) -> Manifests<Prepared> {
             "NetworkPolicy" => add::<NetworkPolicy>(manifests, Wave::Foundation, json),
             "Issuer" => add::<Issuer>(manifests, Wave::Certificate, json),
             "Certificate" => add::<Certificate>(manifests, Wave::Certificate, json),
+            "ServiceMonitor" => add::<ServiceMonitor>(manifests, Wave::Foundation, json),
+            "PodMonitor" => add::<PodMonitor>(manifests, Wave::Foundation, json),
             "ClusterRole" => add::<ClusterRole>(manifests, Wave::Foundation, json),
             "StatefulSet" => add::<StatefulSet>(manifests, Wave::Workload, json),
             "Cluster" => add::<AnyCluster>(manifests, Wave::Workload, json),

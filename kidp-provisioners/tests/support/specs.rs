@@ -69,13 +69,21 @@ pub fn instances_of(place: usize) -> impl Strategy<Value = Instance> {
     let version = prop::sample::select(provisioner.capabilities().versions);
     let policy = prop::sample::select(vec![DeletionPolicy::Delete, DeletionPolicy::Retain]);
     let several = (any::<bool>(), any::<bool>());
-    (names(), version, size, 1_u32..4000, parameters(), policy, ".{0,80}", several).prop_map(
-        move |(name, version, size, storage, parameters, policy, team, (several, cloudnative_pg))| {
+    let metrics = (
+        any::<bool>(),
+        any::<bool>(),
+        prop::collection::vec("[a-z0-9-]{1,70}", 0..3),
+    );
+    let asked = (several, metrics);
+    (names(), version, size, 1_u32..4000, parameters(), policy, ".{0,80}", asked).prop_map(
+        move |(name, version, size, storage, parameters, policy, team, (several, metrics))| {
+            let (several, cloudnative_pg) = several;
+            let (enabled, prometheus_operator, from) = metrics;
             let extra = json!({
                 "storage": {"size": format!("{storage}Gi")}, "parameters": parameters, "deletionPolicy": policy,
-                "highAvailability": several
+                "highAvailability": several, "monitoring": {"enabled": enabled, "fromNamespaces": from}
             });
-            let features = ClusterFeatures { cloudnative_pg, ..ClusterFeatures::default() };
+            let features = ClusterFeatures { cloudnative_pg, prometheus_operator, ..ClusterFeatures::default() };
             Instance { team, features, ..instance_of(provisioner.as_ref(), &name, &version, size, &extra) }
         },
     )

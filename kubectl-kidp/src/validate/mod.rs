@@ -31,6 +31,8 @@ pub fn features(without: &[Feature]) -> ClusterFeatures {
     ClusterFeatures {
         cert_manager: !without.contains(&Feature::CertManager),
         cloudnative_pg: !without.contains(&Feature::CloudnativePg),
+        // Nothing is refused for the want of it.
+        prometheus_operator: true,
     }
 }
 

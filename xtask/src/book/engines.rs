@@ -10,6 +10,7 @@ use super::cell;
 pub const EVERYTHING: ClusterFeatures = ClusterFeatures {
     cert_manager: true,
     cloudnative_pg: true,
+    prometheus_operator: true,
 };
 
 /// The whole document.

@@ -20,8 +20,8 @@ use crate::{chaos, charts, images, monitoring};
 /// The package of the end-to-end tests.
 const E2E: &str = "kidp-e2e";
 
-/// Images of the engines beside the devcluster's default ones.
-const ENGINE_IMAGES: [&str; 7] = [
+/// Images of the engines beside the devcluster's default ones, and of their exporters.
+const ENGINE_IMAGES: [&str; 10] = [
     "postgres-17",
     "mysql-9",
     "mongo-7",
@@ -29,6 +29,9 @@ const ENGINE_IMAGES: [&str; 7] = [
     "redis-8",
     "rabbitmq-4",
     "haproxy-3",
+    "postgres-exporter",
+    "redis-exporter",
+    "mysqld-exporter",
 ];
 
 /// End-to-end tests that come before the addons.

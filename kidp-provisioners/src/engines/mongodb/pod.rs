@@ -40,6 +40,7 @@ pub(super) fn workload(config: &MongodbConfig, scope: &Scope<'_>, config_checksu
         } else {
             engine(config, scope)
         },
+        sidecars: Vec::new(),
         init_containers: join(config, scope).into_iter().collect(),
         volumes,
         uid: config.uid,

@@ -13,6 +13,11 @@ const LIMITS: Limits = Limits {
     no_high_availability: None,
     no_tls: None,
     adopts: false,
+    // <https://github.com/percona/mongodb_exporter/issues/1288>
+    no_monitoring: Some(
+        "metrics of MongoDB are not provisioned: its exporter takes a password as a variable or an argument only, and \
+         passwords are files here; set false",
+    ),
     no_tls_with_members: Some(
         "TLS of a replica set of MongoDB is not provisioned yet; set one of the two to false",
     ),

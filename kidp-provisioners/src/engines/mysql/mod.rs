@@ -30,7 +30,7 @@ use kidp_core::problem::FieldError;
 
 use crate::binding::Binder;
 use crate::engines::parameters::Parameter;
-use crate::engines::{Image, checks, objects, tls};
+use crate::engines::{Exporter, Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared};
 use crate::observe::Observed;
@@ -63,6 +63,8 @@ pub struct MysqlConfig {
     pub uid: i64,
     /// What pods reserve of their limits.
     pub request_share: RequestShare,
+    /// The image of `mysqld_exporter`, for instances that are asked for metrics.
+    pub exporter: Exporter,
 }
 
 impl Default for MysqlConfig {
@@ -71,6 +73,8 @@ impl Default for MysqlConfig {
             image: Image::official("library/mysql"),
             uid: 999,
             request_share: RequestShare::default(),
+            // <https://github.com/prometheus/mysqld_exporter/releases>
+            exporter: Exporter::official("docker.io", "prom/mysqld-exporter", "v0.20.0"),
         }
     }
 }
@@ -131,7 +135,9 @@ impl Provisioner for Mysql {
         let files = config::files(instance);
         let checksum = tls::checksum(instance, config_map::checksum(&files));
         let workload = pod::workload(&self.config, &scope, credentials, checksum);
-        let connection = self.connection_entries(&scope, credentials);
+        let mut connection = self.connection_entries(&scope, credentials);
+        // Not in those of bindings: the exporter has the instance's own login.
+        connection.extend(pod::exporter_entry(&scope, credentials));
         objects::manifests(&scope, &connection, files, &[PORT], workload)
     }
 

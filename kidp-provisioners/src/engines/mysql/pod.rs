@@ -9,11 +9,12 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, ExecAction, VolumeMount};
 
 use super::{MysqlConfig, PORT, REPLICAS, config};
-use crate::engines::tls;
+use crate::engines::{exporter, tls};
 use crate::instance::Credentials;
 use crate::resources::compute;
 use crate::resources::container::{self, variable};
 use crate::resources::meta::{DATA_VOLUME, Scope};
+use crate::resources::monitor;
 use crate::resources::stateful_set::{Workload, config_files, mount, read_only_mount, scratch, secret_files};
 
 const VOLUME: &str = "/var/lib/mysql";
@@ -23,6 +24,20 @@ pub(super) const DATA_FOLDER: &str = "/var/lib/mysql/data";
 /// There from before the data folder is made until its first start is over.
 pub(super) const UNFINISHED: &str = "/var/lib/mysql/unfinished";
 const CONNECTION: &str = "/etc/kidp/connection";
+/// Folder of the server's socket.
+const RUN: &str = "/var/run/mysqld";
+
+/// Where the exporter listens.
+const METRICS_PORT: u16 = 9104;
+/// Entry of the Secret with what the exporter logs in by, as it reads it.
+const EXPORTER_OPTIONS: &str = "exporter.cnf";
+/// Collectors that it has on and that need rights over the whole server, which the instance's user has not.
+const REFUSED_COLLECTORS: [&str; 4] = [
+    "slave_status",
+    "info_schema.innodb_cmp",
+    "info_schema.innodb_cmpmem",
+    "info_schema.query_response_time",
+];
 
 /// The workload.
 pub(super) fn workload(
@@ -38,9 +53,13 @@ pub(super) fn workload(
         scratch("tmp"),
     ];
     volumes.extend(tls::volume(scope));
+    if monitor::is_on(scope) {
+        volumes.push(secret_files("exporter", scope.secret(), &[EXPORTER_OPTIONS]));
+    }
     Workload {
         replicas: REPLICAS,
         container: engine(config, scope, credentials),
+        sidecars: exporter(config, scope).into_iter().collect(),
         init_containers: vec![unfinished(config, scope)],
         volumes,
         uid: config.uid,
@@ -59,7 +78,7 @@ fn engine(config: &MysqlConfig, scope: &Scope<'_>, credentials: &Credentials) ->
         file("config", config::OPTIONS, "/etc/mysql/conf.d"),
         file("config", config::INITIALISED, "/docker-entrypoint-initdb.d"),
         read_only_mount("connection", CONNECTION),
-        mount("run", "/var/run/mysqld"),
+        mount("run", RUN),
         mount("tmp", "/tmp"),
     ];
     volume_mounts.extend(tls::mount(scope));
@@ -76,6 +95,32 @@ fn engine(config: &MysqlConfig, scope: &Scope<'_>, credentials: &Credentials) ->
         volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
+}
+
+/// `mysqld_exporter`, where metrics are asked for. It comes over the socket, which counts as secure where TLS is required.
+/// <https://github.com/prometheus/mysqld_exporter#running>
+fn exporter(config: &MysqlConfig, scope: &Scope<'_>) -> Option<Container> {
+    let without = REFUSED_COLLECTORS
+        .iter()
+        .map(|name| format!("--no-collect.{name}"));
+    let options = format!("--config.my-cnf={}/{EXPORTER_OPTIONS}", exporter::FOLDER);
+    monitor::is_on(scope).then(|| Container {
+        args: Some(std::iter::once(options).chain(without).collect()),
+        volume_mounts: Some(vec![
+            read_only_mount("exporter", exporter::FOLDER),
+            read_only_mount("run", RUN),
+        ]),
+        ..config.exporter.container(METRICS_PORT)
+    })
+}
+
+/// What the Secret has for the exporter: it takes a password from an option file, or from a variable.
+pub(super) fn exporter_entry(scope: &Scope<'_>, credentials: &Credentials) -> Option<(&'static str, String)> {
+    let Credentials {
+        username, password, ..
+    } = credentials;
+    let options = format!("[client]\nuser = {username}\npassword = {password}\nsocket = {RUN}/mysqld.sock\n");
+    monitor::is_on(scope).then_some((EXPORTER_OPTIONS, options))
 }
 
 /// See the module's documentation.

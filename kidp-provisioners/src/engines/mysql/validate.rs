@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     ),
     no_tls: None,
     adopts: false,
+    no_monitoring: None,
     no_tls_with_members: Some(
         "TLS of MySQL with failover is not provisioned yet; set one of the two to false",
     ),

@@ -27,7 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kidp_core::labels::{self, Labels};
 use kidp_core::names::short_hash;
 
-use super::{PORT, PostgresqlConfig};
+use super::{PORT, PostgresqlConfig, pod};
 use crate::engines::parameters::units;
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared, Wave};
@@ -37,7 +37,7 @@ use crate::resources::cloudnative_pg::{
     standby_service,
 };
 use crate::resources::meta::{Scope, object_meta};
-use crate::resources::{compute, network_policy, secret, service};
+use crate::resources::{compute, monitor, network_policy, secret, service};
 
 pub(super) use consequence::consequence;
 use settings::settings;
@@ -75,11 +75,18 @@ pub(super) fn manifests(
     let mut secret = secret::connection(scope, connection, MEMBERS);
     let labels = secret.metadata.labels.get_or_insert_default();
     labels.extend(labels::labels([WATCHED]));
+    let mut clients = network_policy::clients_only(scope, &[PORT]);
+    if monitor::is_on(scope) {
+        // Its members serve metrics themselves, on a port of this name and number.
+        // <https://cloudnative-pg.io/docs/1.29/monitoring/#monitoring-instances>
+        clients = monitor::admit_scrapers(scope, clients, pod::METRICS_PORT);
+    }
     Manifests::new()
         .with(Wave::Foundation, &secret)?
-        .with(Wave::Foundation, &network_policy::clients_only(scope, &[PORT]))?
+        .with(Wave::Foundation, &clients)?
         .with(Wave::Foundation, &network_policy::members(scope, &between))?
         .with(Wave::Foundation, &operator)?
+        .with_option(Wave::Foundation, monitor::of_pods(scope).as_ref())?
         .with(Wave::Workload, &cluster(config, scope, credentials)?)
 }
 
@@ -152,7 +159,7 @@ fn spec(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credentials)
             annotations: BTreeMap::new(),
         },
         monitoring: Monitoring {
-            disable_default_queries: true,
+            disable_default_queries: !monitor::is_on(scope),
         },
     }
 }

@@ -5,7 +5,7 @@
 //! parameters.rs  the list of accepted engine parameters, with types and ranges
 //! presets.rs     settings by size
 //! config.rs      postgresql.conf from presets and parameters
-//! pod.rs         container, probes and volumes
+//! pod.rs         containers, probes and volumes
 //! adopt.rs       what a StatefulSet must be like to be taken over
 //! cluster.rs     three members, as a Cluster of CloudNativePG
 //! ```
@@ -37,7 +37,7 @@ use crate::adoption::Adopter;
 use crate::apply::ApplyError;
 use crate::binding::Binder;
 use crate::consequence;
-use crate::engines::{Image, objects, tls};
+use crate::engines::{Exporter, Image, objects, tls};
 use crate::features::ClusterFeatures;
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared};
@@ -77,6 +77,8 @@ pub struct PostgresqlConfig {
     pub ha_uid: i64,
     /// What pods reserve of their limits.
     pub request_share: RequestShare,
+    /// The image of `postgres_exporter`, for instances that are asked for metrics; CloudNativePG has its own.
+    pub exporter: Exporter,
 }
 
 impl Default for PostgresqlConfig {
@@ -90,6 +92,8 @@ impl Default for PostgresqlConfig {
             },
             ha_uid: 26,
             request_share: RequestShare::default(),
+            // <https://github.com/prometheus-community/postgres_exporter/releases>
+            exporter: Exporter::official("quay.io", "prometheuscommunity/postgres-exporter", "v0.20.1"),
         }
     }
 }

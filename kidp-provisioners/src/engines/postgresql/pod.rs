@@ -1,4 +1,4 @@
-//! Container, probes and volumes of a PostgreSQL pod.
+//! Containers, probes and volumes of a PostgreSQL pod.
 
 use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, ExecAction};
 
@@ -8,13 +8,17 @@ use crate::instance::Credentials;
 use crate::resources::compute;
 use crate::resources::container::{self, variable};
 use crate::resources::meta::Scope;
-use crate::resources::service;
 use crate::resources::stateful_set::{
     Workload, config_files, memory, mount, read_only_mount, scratch, secret_files,
 };
+use crate::resources::{monitor, service};
 
 const DATA: &str = "/var/lib/postgresql/data";
 const CONNECTION: &str = "/etc/kidp/connection";
+
+/// Where the exporter listens.
+/// <https://github.com/prometheus-community/postgres_exporter#flags>
+pub(super) const METRICS_PORT: u16 = 9187;
 
 /// The workload.
 pub(super) fn workload(
@@ -36,6 +40,7 @@ pub(super) fn workload(
     Workload {
         replicas: REPLICAS,
         container: engine(config, scope, credentials),
+        sidecars: exporter(config, scope, credentials).into_iter().collect(),
         init_containers: Vec::new(),
         volumes,
         uid: config.uid,
@@ -73,6 +78,33 @@ fn engine(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credential
         volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
+}
+
+/// `postgres_exporter`, where metrics are asked for. It puts its address together from what these say, and logs in over
+/// TCP as the readiness probe does.
+/// <https://github.com/prometheus-community/postgres_exporter#environment-variables>
+fn exporter(config: &PostgresqlConfig, scope: &Scope<'_>, credentials: &Credentials) -> Option<Container> {
+    // The chain and not the name, which the client would take from the address.
+    let mode = if tls::is_on(scope.instance) {
+        format!("verify-ca&sslrootcert={}", tls::ca())
+    } else {
+        "disable".to_owned()
+    };
+    let address = format!(
+        "127.0.0.1:{}/{}?sslmode={mode}",
+        PORT.number, credentials.database
+    );
+    let mut volume_mounts = vec![read_only_mount("connection", CONNECTION)];
+    volume_mounts.extend(tls::ca_mount(scope));
+    monitor::is_on(scope).then(|| Container {
+        env: Some(vec![
+            variable("DATA_SOURCE_URI", &address),
+            variable("DATA_SOURCE_USER", &credentials.username),
+            variable("DATA_SOURCE_PASS_FILE", &format!("{CONNECTION}/password")),
+        ]),
+        volume_mounts: Some(volume_mounts),
+        ..config.exporter.container(METRICS_PORT)
+    })
 }
 
 /// What was taken over keeps the name of its port, by which Services of others lead to it.

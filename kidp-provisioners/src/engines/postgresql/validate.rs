@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     no_high_availability: None,
     no_tls: None,
     adopts: true,
+    no_monitoring: None,
     no_tls_with_members: Some(
         "TLS of PostgreSQL with failover is not provisioned yet; set one of the two to false",
     ),

@@ -130,8 +130,8 @@ fn fixed(instance: &Instance) -> Vec<(&'static str, String)> {
     fixed
 }
 
-/// What clients connect to. With TLS, no listener is plain but that of metrics, which no Service and no NetworkPolicy
-/// leads to. <https://www.rabbitmq.com/docs/ssl>, <https://www.rabbitmq.com/docs/management#single-listener-https>
+/// What clients connect to. With TLS, no listener is plain but that of metrics, which the NetworkPolicy opens to those
+/// alone that `spec.monitoring` names. <https://www.rabbitmq.com/docs/ssl>, <https://www.rabbitmq.com/docs/management#single-listener-https>
 fn listeners(instance: &Instance) -> Vec<(&'static str, String)> {
     if !tls::is_on(instance) {
         return vec![("listeners.tcp.default", AMQP.number.to_string())];

@@ -9,11 +9,16 @@ use crate::engines::tls;
 use crate::resources::compute;
 use crate::resources::container::{self, exec, variable};
 use crate::resources::meta::{DATA_VOLUME, Scope};
+use crate::resources::monitor;
 use crate::resources::service::Port;
 use crate::resources::stateful_set::{Workload, config_files, mount, read_only_mount, scratch, secret_files};
 
 const HOME: &str = "/var/lib/rabbitmq";
 const CONNECTION: &str = "/etc/kidp/connection";
+
+/// Where the Prometheus plugin, which is always on, listens. With TLS too it does so in plain.
+/// <https://www.rabbitmq.com/docs/prometheus>
+const METRICS_PORT: u16 = 15692;
 
 /// The workload.
 pub(super) fn workload(
@@ -37,6 +42,7 @@ pub(super) fn workload(
     Workload {
         replicas,
         container: engine(config, scope, ports),
+        sidecars: Vec::new(),
         init_containers: vec![Container {
             name: "prepare".to_owned(),
             command: Some(words(&["sh", "/etc/rabbitmq/prepare.sh"])),
@@ -56,9 +62,10 @@ pub(super) fn workload(
 /// (<https://www.rabbitmq.com/docs/monitoring#health-checks>).
 fn engine(config: &RabbitmqConfig, scope: &Scope<'_>, ports: &[Port]) -> Container {
     let clustered = nodes(scope.instance) > 1;
+    let metrics = monitor::is_on(scope).then(|| monitor::port(METRICS_PORT));
     Container {
         name: "rabbitmq".to_owned(),
-        ports: Some(ports.iter().map(container::port).collect()),
+        ports: Some(ports.iter().chain(&metrics).map(container::port).collect()),
         startup_probe: Some(if clustered {
             joined()
         } else {

@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     no_high_availability: None,
     no_tls: None,
     adopts: false,
+    no_monitoring: None,
     no_tls_with_members: None,
 };
 

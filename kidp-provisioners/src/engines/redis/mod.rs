@@ -7,6 +7,7 @@
 //! config.rs      redis.conf from presets and parameters
 //! acl.rs         who may do what, from the password in the Secret
 //! pod.rs         containers, probes and volumes of a server alone
+//! metrics.rs     the exporter beside each server
 //! members.rs     three members: Sentinels, routers, and how all that finds its master
 //! ```
 //!
@@ -23,6 +24,7 @@
 mod acl;
 mod config;
 mod members;
+mod metrics;
 mod parameters;
 mod pod;
 mod validate;
@@ -33,7 +35,7 @@ use kidp_drift::{Change, Consequence};
 
 use crate::consequence;
 use crate::engines::parameters::Parameter;
-use crate::engines::{Image, checks, objects, tls};
+use crate::engines::{Exporter, Image, checks, objects, tls};
 use crate::instance::{Credentials, Instance};
 use crate::manifests::{BuildError, Manifests, Prepared, Wave};
 use crate::observe::Observed;
@@ -80,6 +82,8 @@ pub struct RedisConfig {
     pub router: Image,
     /// Its version.
     pub router_version: String,
+    /// The image of `redis_exporter`, for instances that are asked for metrics.
+    pub exporter: Exporter,
 }
 
 impl Default for RedisConfig {
@@ -91,6 +95,8 @@ impl Default for RedisConfig {
             router: Image::official("library/haproxy"),
             // Maintained until 2029. <https://www.haproxy.org/>
             router_version: "3.0".to_owned(),
+            // <https://github.com/oliver006/redis_exporter/releases>
+            exporter: Exporter::official("docker.io", "oliver006/redis_exporter", "v1.91.1"),
         }
     }
 }
@@ -165,7 +171,8 @@ impl Provisioner for Redis {
         let scope = Scope::new(instance);
         let files = config::files(instance);
         let checksum = tls::checksum(instance, config_map::checksum(&files));
-        let connection = self.connection_entries(&scope, credentials);
+        let mut connection = self.connection_entries(&scope, credentials);
+        connection.extend(metrics::entry(&scope, credentials));
         if !members::wanted(instance) {
             let workload = pod::workload(&self.config, &scope, checksum);
             return objects::manifests(&scope, &connection, files, &[PORT], workload);

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, ExecAction};
 
-use super::{PORT, RedisConfig, acl, config};
+use super::{PORT, RedisConfig, acl, config, metrics};
 use crate::engines::tls;
 use crate::resources::meta::{DATA_VOLUME, Scope};
 use crate::resources::stateful_set::{Workload, config_files, memory, mount, read_only_mount, secret_files};
@@ -17,9 +17,11 @@ pub(super) fn workload(config: &RedisConfig, scope: &Scope<'_>, config_checksum:
         memory("acl", 1),
     ];
     volumes.extend(tls::volume(scope));
+    volumes.extend(metrics::volume(scope));
     Workload {
         replicas: 1,
         container: engine(config, scope),
+        sidecars: metrics::sidecar(config, scope).into_iter().collect(),
         init_containers: vec![users(config, scope)],
         volumes,
         uid: config.uid,

@@ -9,6 +9,7 @@ fn checker() -> Checker {
         ClusterFeatures {
             cert_manager: true,
             cloudnative_pg: true,
+            prometheus_operator: true,
         },
         "default",
     )

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::pod::answers;
-use super::super::{MASTER_NAME, PORT, RedisConfig, SENTINEL_PORT, acl, config};
+use super::super::{MASTER_NAME, PORT, RedisConfig, SENTINEL_PORT, acl, config, metrics};
 use super::{COUNT, ROUTER_PORT, domain, names};
 use crate::resources::compute::{self, Share};
 use crate::resources::container::{self, exec, variable};
@@ -39,15 +39,18 @@ pub(in super::super) fn workload(
     scope: &Scope<'_>,
     config_checksum: String,
 ) -> Workload {
+    let mut volumes = vec![
+        config_files("config", scope.name("config")),
+        secret_files("connection", scope.secret(), &["password"]),
+        memory("run", 1),
+    ];
+    volumes.extend(metrics::volume(scope));
     Workload {
         replicas: COUNT,
         container: redis(config, scope),
+        sidecars: metrics::sidecar(config, scope).into_iter().collect(),
         init_containers: vec![prepare(config, scope), sentinel(config, scope), router(config)],
-        volumes: vec![
-            config_files("config", scope.name("config")),
-            secret_files("connection", scope.secret(), &["password"]),
-            memory("run", 1),
-        ],
+        volumes,
         uid: config.uid,
         config_checksum,
         // As of a server alone, and the hand-over before it.
