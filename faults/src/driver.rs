@@ -526,7 +526,7 @@ impl World {
         let (context, life) = (self.operator.context.clone(), self.operator.life.clone());
         let work = resource::reconcile::<Database>(object.clone(), context.clone());
         let policy = |error: &_| resource::error_policy(object.as_ref(), error, &context);
-        let Some(action) = self.attend(OPERATOR, &life, work, policy).await else {
+        let Some(action) = Box::pin(self.attend(OPERATOR, &life, work, policy)).await else {
             return;
         };
         if let Some(at) = self.when(&action) {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use kidp_core::crd::{Database, ServiceInstance};
-use kidp_e2e::fixtures::{create, offer_every_engine, wait_ready};
+use kidp_e2e::fixtures::{create, wait_ready};
 use kidp_e2e::host::Platform;
 use kidp_e2e::proxy::Recorded;
 use kube::api::ListParams;
@@ -58,10 +58,7 @@ impl Recording {
                 .map(owned_by_none)
         };
         let record = self.requests.iter().find(|r| makes_record(r));
-        let record = record.and_then(object).map(|mut record| {
-            record["metadata"]["name"] = NAME.into();
-            record
-        });
+        let record = record.and_then(object);
         let made = |r: &&Recorded| {
             !["/databases/", "/serviceinstances"]
                 .iter()
@@ -119,8 +116,7 @@ fn owned_by_none(mut object: Value) -> Value {
 pub async fn record(bench: &Bench<'_>) -> Result<Recording, ScaleError> {
     let namespace = format!("{PREFIX}-recorded");
     fresh(&bench.client, &namespace).await?;
-    let platform = Platform::start_from(&bench.client, &namespace, &namespace, &bench.programs).await?;
-    offer_every_engine(&bench.client, &namespace, &namespace).await?;
+    let mut platform = Platform::start_from(&bench.client, &namespace, &namespace, &bench.programs).await?;
     platform.operator_api.record_writes();
     platform.broker_api.record_writes();
     let database = create(&bench.client, &of_bench(&namespace, NAME)?).await?;
@@ -136,12 +132,7 @@ pub async fn record(bench: &Bench<'_>) -> Result<Recording, ScaleError> {
         .into_iter()
         .next();
     let record = record.ok_or_else(|| ScaleError::Unexpected("the broker has no record".to_owned()))?;
-    platform.stop().await.or_else(|error| {
-        // Its namespace is removed below, with the database in it.
-        matches!(error, kidp_e2e::Error::Timeout { .. })
-            .then_some(())
-            .ok_or(error)
-    })?;
+    platform.end().await?;
     remove(&bench.client, &namespace).await?;
     let recording = Recording {
         requests: requests.into_iter().filter(of_instance).collect(),
@@ -231,7 +222,7 @@ mod tests {
     #[test]
     fn the_template_has_the_objects_without_their_owner_and_the_record() {
         let template: Value = serde_json::from_str(&recording().template()).unwrap();
-        let expected = json!({"name": NAME, "namespace": "ns-0", "record": {"metadata": {"name": NAME}},
+        let expected = json!({"name": NAME, "namespace": "ns-0", "record": {"metadata": {"name": "deploy-0"}},
             "objects": [{"kind": "Service", "metadata": {"name": "kidp-template-db"}}]});
         assert_eq!(template, expected);
     }
