@@ -26,80 +26,29 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Outcome {
     let layout = Layout::from_env();
     match command {
-        Command::Demo(options) => {
-            Box::pin(demo::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Test { offline } => {
-            checks::run(offline).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Chaos(options) => {
-            Box::pin(chaos::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Perf(options) => {
-            Box::pin(perf::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Load(options) => {
-            Box::pin(load::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Scale(options) => {
-            Box::pin(scale::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Soak(options) => {
-            Box::pin(soak::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Rendering(options) => {
-            rendering::run(&options).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Bench(options) => {
-            Box::pin(bench::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Diffbench(options) => {
-            Box::pin(diffbench::run(&options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Instructions(options) => {
-            instructions::run(&options, &Progress::default()).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Faults(options) => {
-            faults::run(&options).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Scan => {
-            scan::run().await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Semver => {
-            semver::run(&Progress::default()).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Fuzz(options) => {
-            fuzz::run(&options, &Progress::default()).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Monitoring(options) => {
-            monitoring::run(&options, &Progress::default()).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Demo(options) => done(Box::pin(demo::run(&options)).await),
+        Command::Test { offline } => done(checks::run(offline).await),
+        Command::Chaos(options) => done(Box::pin(chaos::run(&options)).await),
+        Command::Perf(options) => done(Box::pin(perf::run(&options)).await),
+        Command::Load(options) => done(Box::pin(load::run(&options)).await),
+        Command::Scale(options) => done(Box::pin(scale::run(&options)).await),
+        Command::Soak(options) => done(Box::pin(soak::run(&options)).await),
+        Command::Rendering(options) => done(rendering::run(&options).await),
+        Command::Bench(options) => done(Box::pin(bench::run(&options)).await),
+        Command::Diffbench(options) => done(Box::pin(diffbench::run(&options)).await),
+        Command::Instructions(options) => done(instructions::run(&options, &Progress::default()).await),
+        Command::Faults(options) => done(faults::run(&options).await),
+        Command::Scan => done(scan::run().await),
+        Command::Semver => done(semver::run(&Progress::default()).await),
+        Command::Fuzz(options) => done(fuzz::run(&options, &Progress::default()).await),
+        Command::Monitoring(options) => done(monitoring::run(&options, &Progress::default()).await),
         Command::Crdgen => {
             crdgen::write()?
                 .iter()
                 .for_each(|path| println!("{}", path.display()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Charts(options) => {
-            charts::run(&options, &Progress::default()).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Charts(options) => done(charts::run(&options, &Progress::default()).await),
         Command::Rights => {
             print!("{}", rights::run()?);
             Ok(ExitCode::SUCCESS)
@@ -112,10 +61,7 @@ async fn run(command: Command) -> Outcome {
             println!("{}", book::run(&Progress::default()).await?.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Schemathesis(options) => {
-            Box::pin(schemathesis::run(options)).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Schemathesis(options) => done(Box::pin(schemathesis::run(options)).await),
         Command::Devcluster { action } => devcluster(action, &layout).await,
         Command::Images { release: true, .. } => ship_images().await,
         Command::Images { only, .. } => build_images(&layout, &only).await,
@@ -130,6 +76,12 @@ async fn run(command: Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The end of a command that prints by itself what it has to say.
+fn done<T, E: std::error::Error + 'static>(outcome: Result<T, E>) -> Outcome {
+    outcome?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn devcluster(action: Devcluster, layout: &Layout) -> Outcome {

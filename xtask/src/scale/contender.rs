@@ -50,7 +50,7 @@ pub enum Running {
     /// Operator and broker.
     Kidp(Box<Platform>),
     /// The Go controller.
-    Twin(Twin),
+    Twin(Box<Twin>),
     /// A task of this program.
     Writer(JoinHandle<ScaleError>),
 }
@@ -76,7 +76,8 @@ impl Running {
             Contender::Twin => {
                 let template = bench.folder.path().join("template.json");
                 let workers = usize::from(workers);
-                Self::Twin(Twin::start(&bench.twin, kubeconfig, namespace, &template, workers).await?)
+                let twin = Twin::start(&bench.twin, kubeconfig, namespace, &template, workers).await?;
+                Self::Twin(Box::new(twin))
             }
             Contender::Writer => Self::Writer(writer::start(
                 bench.client.clone(),

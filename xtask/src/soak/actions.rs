@@ -145,7 +145,9 @@ mod tests {
         assert_eq!(chosen(7), chosen(7));
         assert_ne!(chosen(7), chosen(8));
         let mut counts = Counts::default();
-        chosen(7).iter().for_each(|action| counts.add(action));
+        for action in chosen(7) {
+            counts.add(&action);
+        }
         assert!(
             counts.resized > 0 && counts.changed > 0 && counts.deleted > 0,
             "{counts}"

@@ -18,7 +18,7 @@ const MANAGER: &str = "kidp-conformance";
 /// not what makes them.
 ///
 /// The samples' namespaces have to exist, see [`Samples::in_namespace`]. A sample that builds on what this cluster does
-/// not have, such as cert-manager, is left out.
+/// not have, such as cert-manager or the Prometheus Operator, is left out.
 pub async fn acceptance(
     client: &Client,
     provisioner: &dyn crate::Provisioner,
@@ -34,7 +34,11 @@ pub async fn acceptance(
             return notes.findings();
         }
     };
-    let has = |instance: &&Instance| features.cert_manager || !instance.features.cert_manager;
+    let has = |instance: &&Instance| {
+        let wants = instance.features;
+        (features.cert_manager || !wants.cert_manager)
+            && (features.prometheus_operator || !wants.prometheus_operator)
+    };
     for instance in samples.instances().iter().filter(has) {
         let Ok(manifests) = render(provisioner, instance, PASSWORD) else {
             continue;
