@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kidp_core::crd::{Cache, Database, MessageQueue, ServiceBinding, ServiceInstance, Team};
@@ -18,6 +19,9 @@ use crate::{Error, Result};
 
 /// Field manager of what the harness itself writes.
 pub const FIELD_MANAGER: &str = "kidp-e2e";
+
+/// Requests at once, where there may be thousands of objects.
+const AT_ONCE: usize = 32;
 
 /// Label of the namespaces that the harness made.
 const OURS: &str = "platform.company.com/e2e";
@@ -98,22 +102,22 @@ async fn delete_namespace_soon(client: &Client, name: &str) -> Result<()> {
 /// Removes a namespace and waits until it is gone.
 pub async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
     delete_namespace_soon(client, name).await?;
+    namespace_gone(client, name, Duration::from_mins(2)).await
+}
+
+/// Waits until a namespace that was deleted is gone.
+pub async fn namespace_gone(client: &Client, name: &str, limit: Duration) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
-    until(
-        &format!("namespace {name} to be gone"),
-        Duration::from_mins(2),
-        async || {
-            Ok(match api.get_opt(name).await.doing("reading a namespace")? {
-                None => Seen::Done(()),
-                Some(ns) => Seen::NotYet(format!("{:?}", ns.status)),
-            })
-        },
-    )
+    until(&format!("namespace {name} to be gone"), limit, async || {
+        Ok(match api.get_opt(name).await.doing("reading a namespace")? {
+            None => Seen::Done(()),
+            Some(ns) => Seen::NotYet(format!("{:?}", ns.status)),
+        })
+    })
     .await
 }
 
-/// Removes what an earlier test that failed left: namespaces of the harness whose names start with `prefix`,
-/// with the finalizers in them, since the processes that would have taken those off are gone.
+/// Removes what an earlier test that failed left: namespaces of the harness whose names start with `prefix`.
 pub async fn purge(client: &Client, prefix: &str) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let ours = namespaces
@@ -126,18 +130,23 @@ pub async fn purge(client: &Client, prefix: &str) -> Result<()> {
         .filter(|name| name.starts_with(prefix))
         .collect();
     for namespace in &names {
-        delete_namespace_soon(client, namespace).await?;
-        release::<Team>(client, namespace).await?;
-        release::<Database>(client, namespace).await?;
-        release::<Cache>(client, namespace).await?;
-        release::<MessageQueue>(client, namespace).await?;
-        release::<ServiceInstance>(client, namespace).await?;
-        release::<ServiceBinding>(client, namespace).await?;
+        abandon(client, namespace).await?;
     }
     for namespace in &names {
         delete_namespace(client, namespace).await?;
     }
     Ok(())
+}
+
+/// Deletes a namespace, with the finalizers in it, since the processes that would have taken those off are gone.
+pub async fn abandon(client: &Client, namespace: &str) -> Result<()> {
+    delete_namespace_soon(client, namespace).await?;
+    release::<Team>(client, namespace).await?;
+    release::<Database>(client, namespace).await?;
+    release::<Cache>(client, namespace).await?;
+    release::<MessageQueue>(client, namespace).await?;
+    release::<ServiceInstance>(client, namespace).await?;
+    release::<ServiceBinding>(client, namespace).await
 }
 
 async fn release<K>(client: &Client, namespace: &str) -> Result<()>
@@ -149,16 +158,16 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
-    for object in api
-        .list(&ListParams::default())
-        .await
-        .doing("listing what is left")?
-    {
+    let left = api.list_metadata(&ListParams::default()).await;
+    let left = left.doing("listing what is left")?.items;
+    let held = left.iter().filter(|object| !object.finalizers().is_empty());
+    let (api, patch) = (&api, &patch);
+    let one = async |name: String| {
         // One that goes in between is as good.
-        let _ = api
-            .patch(&object.name_any(), &PatchParams::default(), &patch)
-            .await;
-    }
+        let _ = api.patch_metadata(&name, &PatchParams::default(), patch).await;
+    };
+    let names = held.map(ResourceExt::name_any);
+    stream::iter(names).for_each_concurrent(AT_ONCE, one).await;
     Ok(())
 }
 

@@ -18,13 +18,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::Namespace;
 use kidp_core::crd::Database;
-use kidp_e2e::cluster::{create_namespace, install_crds};
+use kidp_e2e::cluster::{abandon, create_namespace, install_crds, namespace_gone};
 use kidp_e2e::fixtures::{create, create_team, database};
-use kidp_e2e::wait::{Seen, until};
-use kube::api::DeleteParams;
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::devcluster;
 use crate::figures::{Goal, memory_kib};
@@ -251,23 +248,8 @@ async fn fresh(client: &Client, namespace: &str) -> Result<(), ScaleError> {
 
 /// Removes a namespace with all that is in it; what would have taken finalizers off has ended.
 async fn remove(client: &Client, namespace: &str) -> Result<(), ScaleError> {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    if namespaces.get_metadata_opt(namespace).await?.is_none() {
-        return Ok(());
-    }
-    // What is gone in between is as good, and what is not is seen below.
-    let _ = namespaces.delete(namespace, &DeleteParams::background()).await;
-    watching::release(client, namespace).await?;
-    until(&format!("{namespace} to be gone"), LIMIT, async || {
-        let left = namespaces.get_metadata_opt(namespace).await;
-        Ok(match left {
-            Ok(None) => Seen::Done(()),
-            Ok(Some(_)) => Seen::NotYet("it is there".into()),
-            Err(error) => Seen::NotYet(error.to_string()),
-        })
-    })
-    .await?;
-    Ok(())
+    abandon(client, namespace).await?;
+    Ok(namespace_gone(client, namespace, LIMIT).await?)
 }
 
 /// Makes so many `Database`s, all of one shape.

@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kidp_core::crd::{Database, Phase, ServiceInstance, Team};
-use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kidp_core::crd::{Database, Phase};
+use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt as _};
 
-use super::{CLIENTS, LIMIT, ScaleError};
+use super::{LIMIT, ScaleError};
 
 /// Longest that the API server keeps a watch; its own limit is 5 minutes.
 const WATCH_SECONDS: u32 = 290;
@@ -64,34 +62,4 @@ pub async fn ready(client: &Client, namespace: &str, count: usize) -> Result<(),
 async fn within<T>(what: &str, work: impl Future<Output = Result<T, ScaleError>>) -> Result<T, ScaleError> {
     let late = || ScaleError::Unexpected(format!("not within {} s: {what}", LIMIT.as_secs()));
     tokio::time::timeout(LIMIT, work).await.map_err(|_| late())?
-}
-
-/// Takes the finalizers off all that has some.
-pub async fn release(client: &Client, namespace: &str) -> Result<(), ScaleError> {
-    release_all::<Database>(client, namespace).await?;
-    release_all::<ServiceInstance>(client, namespace).await?;
-    release_all::<Team>(client, namespace).await
-}
-
-async fn release_all<K>(client: &Client, namespace: &str) -> Result<(), ScaleError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let patch = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
-    let found = api.list_metadata(&ListParams::default()).await?.items;
-    let (api, patch) = (&api, &patch);
-    let one = async |name: String| {
-        // One that goes in between is as good.
-        let _ = api.patch_metadata(&name, &PatchParams::default(), patch).await;
-    };
-    let names = found
-        .iter()
-        .filter(|o| !o.finalizers().is_empty())
-        .map(kube::ResourceExt::name_any);
-    stream::iter(names).for_each_concurrent(CLIENTS, one).await;
-    Ok(())
 }
